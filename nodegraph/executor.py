@@ -1,0 +1,117 @@
+"""Runs plans on worker threads, and emits what happens.
+
+    executor = Executor(registry, cache=cache, models=models)
+    result = executor.run(plan, emit=print)
+
+The executor owns the lanes (threads) and knows the caches and the model manager it was given; it
+has no state of its own between runs, so several runs may be in flight, from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .context import CancelToken, Precision
+from .events import Event
+from .hashes import FileHashes
+from .lanes import AsyncLane, Lane
+from .outputs import Shown
+from .plan import Keys, Plan
+from .registry import Registry
+from .run import Run
+from .tasks import RunResult
+
+if TYPE_CHECKING:
+    from .cache import Cache
+    from .memory import ModelManager
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _ignore(_: Event) -> None:
+    return None
+
+
+class Executor:
+    """Runs plans.
+
+    cache:      where results are looked up and put.
+    models:     lends models to nodes; None for graphs that use none.
+    device:     where nodes compute ("cpu", "cuda:0"); `precision` is the policy nodes follow.
+    io_workers: threads of the lane for decoding and saving.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        cache: Cache,
+        models: ModelManager | None = None,
+        hashes: FileHashes | None = None,
+        device: str = "cpu",
+        precision: Precision = "auto",
+        io_workers: int = 2,
+    ) -> None:
+        self.registry = registry
+        self.cache = cache
+        self.models = models
+        self.hashes = hashes or FileHashes(None)
+        self.device = device
+        self.precision = precision
+        self.async_lane = AsyncLane()
+        self._lanes = {"compute": Lane(device), "io": Lane("io", io_workers)}
+
+    @property
+    def keys(self) -> Keys:
+        """What keys of plans for this executor depend on besides the graph."""
+        device = self.device.partition(":")[0]
+        return Keys(self.precision, device, self.registry.folders, self.hashes)
+
+    def run(
+        self,
+        plan: Plan,
+        *,
+        emit: Callable[[Event], None] = _ignore,
+        cancel: CancelToken | None = None,
+        workflow: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] = NOTHING,
+    ) -> RunResult:
+        """Run a plan to its end. Node failures are in the result, they do not raise.
+
+        emit:     called with one event at a time, from any thread; if it raises, the run is
+                  cancelled and `run` raises the same.
+        workflow: the editor's form of the graph, for files that carry it.
+        extra:    whatever else the caller wants nodes to see in `Context.extra`.
+        """
+        token = cancel or CancelToken()
+        run = Run(plan, self, emit=emit, cancel=token, workflow=workflow, extra=extra)
+        return run.execute()
+
+    def lane(self, name: str) -> Lane:
+        return self._lanes[name]
+
+    def files_exist(self, shown: Shown) -> bool:
+        """Whether the files an output node wrote are still there."""
+        folders = self.registry.folders
+        if folders is None:
+            return not shown.files
+        return all(file.under(folders.folder(file.type)).is_file() for file in shown.files)
+
+    def close(self) -> None:
+        """End the threads. Runs in flight end first."""
+        self.async_lane.close()
+        for lane in self._lanes.values():
+            lane.close()
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

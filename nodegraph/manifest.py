@@ -1,0 +1,77 @@
+"""What a result was made with, so that it can be made again and compared.
+
+    {"nodegraph": version, "python": ..., "torch": ..., "device": ..., "precision": ...,
+     "node": id, "content": key, "files": [{"node", "input", "kind", "name", "sha256"}],
+     "nodes": {class_type: version}, "seeds": {"id.input": value}}
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .node import Seed
+from .version import VERSION
+
+if TYPE_CHECKING:
+    from .plan import Keys
+    from .tasks import Task
+
+
+def describe(task: Task, keys: Keys, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """The manifest of a task's result: of it, and of everything it was made from."""
+    steps = [tasks[id].step for id in _made_from(task, tasks)]
+    files = [
+        {
+            "node": step.id,
+            "input": use.input,
+            "kind": use.kind,
+            "name": use.name,
+            "sha256": use.sha256,
+        }
+        for step in steps
+        for use in step.files
+    ]
+    seeds = {
+        f"{step.id}.{port.name}": step.node.inputs[port.name]
+        for step in steps
+        for port in step.node.type.inputs
+        if isinstance(port.widget, Seed) and isinstance(step.node.inputs.get(port.name), int)
+    }
+    return {
+        "nodegraph": VERSION,
+        "python": platform.python_version(),
+        "torch": _torch_version(),
+        "device": _device_name(keys.device),
+        "precision": keys.precision,
+        "node": task.id,
+        "content": task.step.content,
+        "files": files,
+        "nodes": {step.node.type.name: step.node.type.version for step in steps},
+        "seeds": seeds,
+    }
+
+
+def _made_from(task: Task, tasks: Mapping[str, Task]) -> list[str]:
+    found = {task.id: None}
+    todo = [task.id]
+    while todo:
+        for _, link in tasks[todo.pop()].node.links():
+            if link.node in tasks and link.node not in found:
+                found[link.node] = None
+                todo.append(link.node)
+    return sorted(found)
+
+
+def _torch_version() -> str | None:
+    torch = sys.modules.get("torch")
+    return None if torch is None else str(torch.__version__)
+
+
+def _device_name(device: str) -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None and device.startswith("cuda") and torch.cuda.is_available():
+        return f"cuda: {torch.cuda.get_device_name()}"
+    return f"{device}: {platform.machine()}"

@@ -1,0 +1,40 @@
+"""What an output node shows: files it wrote and other small facts, as clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SavedFile:
+    """A file an output node wrote. `type` is the folder's kind: output, temp or input."""
+
+    filename: str
+    subfolder: str
+    type: str
+
+    def as_json(self) -> dict[str, str]:
+        return {"filename": self.filename, "subfolder": self.subfolder, "type": self.type}
+
+    def under(self, folder: Path) -> Path:
+        """Where the file is, given the folder of its kind."""
+        return folder / self.subfolder / self.filename
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The result of an output node: `files` under a key ("images", "latents"), and `values`."""
+
+    files: tuple[SavedFile, ...] = ()
+    key: str = "images"
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """`{"images": [{"filename", "subfolder", "type"}, ...], ...}`."""
+        shown: dict[str, Any] = {name: list(items) for name, items in self.values.items()}
+        if self.files:
+            shown[self.key] = [file.as_json() for file in self.files]
+        return shown

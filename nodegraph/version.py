@@ -1,0 +1,3 @@
+"""The version of nodegraph, as recorded in manifests and files."""
+
+VERSION = "0.1.0"

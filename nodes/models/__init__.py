@@ -1,0 +1,1 @@
+"""Architectures of latent diffusion in plain torch, named as in the original files."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from .context import CancelToken, Precision
 from .events import Event
-from .hashes import FileHashes
 from .lanes import AsyncLane, Lane
 from .outputs import Shown
 from .plan import Keys, Plan
@@ -25,6 +24,7 @@ from .tasks import RunResult
 
 if TYPE_CHECKING:
     from .cache import Cache
+    from .hashes import FileHashes
     from .memory import ModelManager
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -57,7 +57,7 @@ class Executor:
         self.registry = registry
         self.cache = cache
         self.models = models
-        self.hashes = hashes or FileHashes(None)
+        self.hashes = hashes
         self.device = device
         self.precision = precision
         self.async_lane = AsyncLane()

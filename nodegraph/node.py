@@ -142,6 +142,7 @@ class NodeType:
     needs:       given the inputs known so far, returns the names of lazy inputs still wanted.
     check:       given the literal inputs it names, returns what is wrong with them, or None.
     cached:      whether results may be reused at all.
+    is_async:    the function is a coroutine; it runs on the event loop.
     unpack:      the function returns a NamedTuple, one field for each output (and for `Shown`).
     """
 
@@ -161,16 +162,13 @@ class NodeType:
     experimental: bool = False
     context_name: str | None = None
     unpack: bool = False
+    is_async: bool = False
     identity: str = ""
     fingerprint: Callable[..., str] | None = None
     needs: Callable[..., Iterable[str]] | None = None
     check: Callable[..., str | None] | None = None
     by_name: Mapping[str, Port] = field(default_factory=dict, compare=False, repr=False)
     hook_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
-
-    @property
-    def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.function)
 
     def call_hook(self, name: str, inputs: Mapping[str, Any]) -> Any:
         """Call the hook `name` with those of `inputs` that it has parameters for."""
@@ -247,6 +245,7 @@ def declare(function: Callable[..., Any], mark: NodeMark, known: Mapping[Any, st
         description=inspect.getdoc(function) or "",
         module=function.__module__,
         context_name=context_name,
+        is_async=inspect.iscoroutinefunction(function),
         unpack=hasattr(_without(hints["return"], Expansion), "_fields"),
         identity=f"{function.__module__}.{function.__qualname__}",
         by_name={port.name: port for port in inputs},

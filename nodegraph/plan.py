@@ -17,15 +17,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .context import Precision
 from .expansion import Link
-from .folders import Folders
 from .graph import Graph, Node, literals_of
-from .hashes import FileHashes
 from .node import FileOf, NodeType
 from .traversal import natural, post_order
+
+if TYPE_CHECKING:
+    from .folders import Folders
+    from .hashes import FileHashes
 
 KEY_FORMAT = 1
 

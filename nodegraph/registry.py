@@ -11,12 +11,14 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import DeclarationError
-from .folders import Folders
 from .node import ChoiceOf, FileOf, NodeMark, NodeType, Port, declare
 from .types import Codec, PortType
+
+if TYPE_CHECKING:
+    from .folders import Folders
 
 
 @dataclass(frozen=True)

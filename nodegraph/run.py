@@ -48,6 +48,7 @@ from .outputs import Shown
 from .plan import Keys, Plan, Step
 from .tasks import Account, RunResult, State, Task
 from .traversal import natural, post_order
+from .types import Codec
 from .values import Many, fingerprint, nbytes
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class Run:
         key = task.step.key
         if key is None or not task.node.type.cached:
             return False
-        entry = self.owner.cache.get(key)
+        entry = self.owner.cache.get(key, self._codecs(task.node.type))
         if entry is None:
             return False
         *slots, shown = entry.outputs
@@ -499,11 +500,18 @@ class Run:
         kind, key = task.node.type, task.step.key
         if key is None or not kind.cached:
             return ""
-        codecs = [self.owner.registry.codec(port.type) for port in kind.outputs]
         stored = self.owner.cache.put(
-            key, outputs, seconds=task.seconds, codecs=[*codecs, None], fingerprint=print_
+            key,
+            outputs,
+            seconds=task.seconds,
+            codecs=self._codecs(kind),
+            fingerprint=print_,
         )
         return stored.reason
+
+    def _codecs(self, kind: NodeType) -> list[Codec | None]:
+        """One for each output slot, and none for what the node shows, which needs none."""
+        return [*(self.owner.registry.codec(port.type) for port in kind.outputs), None]
 
     def _release(self, task: Task) -> None:
         """The task no longer needs its inputs. Under the lock."""

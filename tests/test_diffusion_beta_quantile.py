@@ -34,6 +34,13 @@ def test_the_median_of_a_symmetric_distribution_is_exactly_one_half() -> None:
     assert beta_quantile(0.5, 0.6, 0.6) == 0.5
 
 
+@pytest.mark.parametrize("tail", [1e-9, 1e-12, 1e-14])
+def test_the_far_tail_is_resolved(tail: float) -> None:
+    p = 1 - tail
+
+    assert beta_quantile(p, 2.0, 8.0) == pytest.approx(special.betaincinv(2.0, 8.0, p), abs=1e-12)
+
+
 @pytest.mark.parametrize("n", [1, 7, 20, 30, 97, 200])
 def test_rounded_times_are_the_ones_scipy_gives(n: int) -> None:
     p = 1 - np.linspace(0, 1, n, endpoint=False)

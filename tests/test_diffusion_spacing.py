@@ -1,6 +1,7 @@
 """The levels of each spacing against the equations that define it, worked out here by hand."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_ddim_uniform_counts_from_time_one_and_can_have_more_steps() -> None:
 def test_karras_is_even_in_the_seventh_root() -> None:
     roots = [s ** (1 / 7) for s in levels("karras", 9)[:-1]]
 
-    gaps = [a - b for a, b in zip(roots, roots[1:], strict=False)]
+    gaps = [a - b for a, b in pairwise(roots)]
     assert gaps == pytest.approx([(SIGMAS[-1] ** (1 / 7) - SIGMAS[0] ** (1 / 7)) / 8] * 8, abs=1e-5)
 
 

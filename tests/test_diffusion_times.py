@@ -1,5 +1,7 @@
 """Time-step spacings against the values of their table (arXiv:2305.08891, table 2)."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ def test_every_spacing_descends_within_the_training_times(name: str, steps: int)
     times = spaced_times(name, steps)
 
     assert len(times) == steps
-    assert all(a > b for a, b in zip(times, times[1:], strict=False))
+    assert all(a > b for a, b in pairwise(times))
     assert times[0] <= 999
     assert times[-1] >= 0
 

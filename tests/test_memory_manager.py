@@ -3,11 +3,14 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from memory_models import IDS, ToySource, answer, toy
 from torch import Tensor, nn
 
@@ -15,7 +18,9 @@ from nodegraph.memory import LeaseError, ModelManager, SimulatedDevice
 
 SIZE = ToySource().nbytes
 SIM = "sim:0"
+DEVICES = ("cpu", SIM, "sim:1")
 ROOMY = 1 << 30
+ANSWERS = [answer(toy(seed)) for seed in range(6)]
 
 
 def keys(manager: ModelManager, device: str) -> list[str]:
@@ -49,7 +54,7 @@ def in_threads(count: int, work: Callable[[], object]) -> list[BaseException]:
 class Exhausting(ToySource):
     """Its model runs out of memory until it is streamed, as one with large activations would."""
 
-    def run(self, manager: ModelManager) -> Tensor:
+    def run(self, manager: ModelManager) -> str:
         with manager.lease(self, SIM) as model:
             if not manager.stats().devices[SIM].models[0].streamed:
                 activations = torch.zeros(4)
@@ -70,7 +75,7 @@ def test_a_lent_model_is_ready_for_inference_and_computes_what_the_source_holds(
     with manager.lease(ToySource(3)) as model:
         assert not model.training
         assert not any(parameter.requires_grad for parameter in model.parameters())
-        assert torch.equal(answer(model), answer(toy(3)))
+        assert answer(model) == answer(toy(3))
 
 
 def test_two_leases_of_one_key_load_once_and_share_the_module() -> None:
@@ -92,7 +97,7 @@ def test_eight_threads_that_want_one_model_load_it_once() -> None:
     def work() -> None:
         for device in (SIM, "cpu", SIM):
             with manager.lease(source, device) as model:
-                assert torch.equal(answer(model), expected)
+                assert answer(model) == expected
 
     errors = in_threads(8, work)
 
@@ -104,15 +109,12 @@ def test_eight_threads_that_want_one_model_load_it_once() -> None:
 
 def test_threads_with_different_models_stay_within_the_budgets() -> None:
     device = SimulatedDevice()
-    manager = ModelManager(
-        budgets={SIM: 5 * SIZE // 2}, host_budget=8 * SIZE, devices=[device]
-    )
-    expected = [answer(toy(seed)) for seed in range(6)]
+    manager = ModelManager(budgets={SIM: 5 * SIZE // 2}, host_budget=8 * SIZE, devices=[device])
 
     def work() -> None:
         for seed in [*range(6), 3, 1]:
             with manager.lease(ToySource(seed), SIM) as model:
-                assert torch.equal(answer(model), expected[seed])
+                assert answer(model) == ANSWERS[seed]
 
     errors = in_threads(2, work)
 
@@ -126,7 +128,7 @@ def test_a_model_on_a_device_leaves_no_copy_on_the_host() -> None:
     manager = ModelManager(host_budget=ROOMY, devices=[device])
 
     with manager.lease(ToySource(), SIM) as model:
-        assert torch.equal(answer(model), answer(toy()))
+        assert answer(model) == answer(toy())
         assert (device.ledger.present, resident(manager, SIM)) == (SIZE, SIZE)
         assert resident(manager, "cpu") == 0
 
@@ -158,24 +160,23 @@ def test_a_model_that_comes_back_from_the_host_is_not_loaded_again() -> None:
             pass
 
     with manager.lease(first, SIM) as model:
-        assert torch.equal(answer(model), answer(toy(0)))
+        assert answer(model) == answer(toy(0))
 
     assert first.loads == 1
 
 
-def test_on_the_cpu_eviction_goes_to_nothing_and_frees_the_memory() -> None:
+def test_on_the_cpu_eviction_goes_to_nothing_even_if_somebody_keeps_the_module() -> None:
     manager = ModelManager(host_budget=SIZE)
     first = ToySource(0)
     with manager.lease(first) as model:
-        alive = weakref.ref(model)
-    del model
+        memory = [weakref.ref(tensor.untyped_storage()) for tensor in model.parameters()]
 
     with manager.lease(ToySource(1)):
-        assert alive() is None
+        assert [reference() for reference in memory] == [None] * len(memory)
         assert keys(manager, "cpu") == ["toy 1"]
 
     with manager.lease(first) as model:
-        assert torch.equal(answer(model), answer(toy(0)))
+        assert answer(model) == answer(toy(0))
     assert first.loads == 2
     assert manager.stats().devices["cpu"].peak == SIZE
 
@@ -187,8 +188,8 @@ def test_a_lent_model_is_never_evicted_and_the_next_one_is_streamed_in_what_is_l
 
     with manager.lease(ToySource(0), SIM) as one, manager.lease(ToySource(1), SIM) as two:
         for _ in range(2):
-            assert torch.equal(answer(one), answer(toy(0)))
-            assert torch.equal(answer(two), answer(toy(1)))
+            assert answer(one) == answer(toy(0))
+            assert answer(two) == answer(toy(1))
         streamed = {m.key: m.streamed for m in manager.stats().devices[SIM].models}
 
     assert streamed == {"toy 0": False, "toy 1": True}
@@ -202,7 +203,7 @@ def test_a_streamed_model_becomes_resident_when_there_is_room_for_it() -> None:
 
     with manager.lease(ToySource(1), SIM) as model:
         assert [m.streamed for m in manager.stats().devices[SIM].models] == [False]
-        assert torch.equal(answer(model), answer(toy(1)))
+        assert answer(model) == answer(toy(1))
     assert manager.stats().devices[SIM].peak <= SIZE + SIZE // 2
 
 
@@ -213,7 +214,7 @@ def test_streamed_models_make_room_for_one_that_fits_beside_their_largest_layers
     with contextlib.ExitStack() as leases:
         one, two, three = (leases.enter_context(manager.lease(ToySource(n), SIM)) for n in range(3))
         for seed, model in ((2, three), (1, two), (0, one), (2, three)):
-            assert torch.equal(answer(model), answer(toy(seed)))
+            assert answer(model) == answer(toy(seed))
         streamed = [m.streamed for m in manager.stats().devices[SIM].models]
 
     assert streamed == [False, True, True]
@@ -229,7 +230,7 @@ def test_a_model_beyond_the_budget_is_streamed_with_equal_bits(share: float) -> 
     with manager.lease(ToySource(), SIM) as model:
         results = [answer(model) for _ in range(3)]
 
-    assert all(torch.equal(result, answer(toy())) for result in results)
+    assert set(results) == {answer(toy())}
     assert 0 < device.ledger.peak <= budget
     assert manager.stats().devices[SIM].peak == device.ledger.peak
     assert manager.stats().streams == 1
@@ -242,7 +243,7 @@ def test_on_the_cpu_a_model_beyond_the_host_budget_is_streamed_from_its_source()
     with manager.lease(source) as model:
         results = [answer(model) for _ in range(2)]
 
-    assert all(torch.equal(result, answer(toy())) for result in results)
+    assert set(results) == {answer(toy())}
     assert source.loads == 0
     assert 0 < source.read.peak <= SIZE // 2
     assert manager.stats().devices["cpu"].peak <= SIZE // 2
@@ -251,11 +252,11 @@ def test_on_the_cpu_a_model_beyond_the_host_budget_is_streamed_from_its_source()
 @pytest.mark.parametrize("budget", [SIZE, SIZE // 2])
 def test_with_a_host_too_small_a_model_goes_to_the_device_weight_by_weight(budget: int) -> None:
     device, source = SimulatedDevice(), ToySource()
-    host_budget = 16 * 32 * 4  # one layer's matrix
+    host_budget = 3 * 16 * 16 * 4  # the largest weight
     manager = ModelManager(budgets={SIM: budget}, host_budget=host_budget, devices=[device])
 
     with manager.lease(source, SIM) as model:
-        assert torch.equal(answer(model), answer(toy()))
+        assert answer(model) == answer(toy())
 
     assert source.loads == 0
     assert device.ledger.peak <= budget
@@ -270,8 +271,8 @@ def test_two_threads_may_run_one_streamed_model_within_the_budget() -> None:
 
     def work() -> None:
         for _ in range(5):
-            with manager.lease(ToySource(), SIM) as model, torch.no_grad():
-                assert torch.equal(answer(model)[: 2 * 6 * 11], expected[: 2 * 6 * 11])
+            with manager.lease(ToySource(), SIM) as model:
+                assert answer(model) == expected
 
     assert in_threads(3, work) == []
     assert device.ledger.peak <= SIZE // 2
@@ -294,7 +295,7 @@ def test_a_lease_on_another_device_moves_the_model() -> None:
 
     for device in (SIM, "cpu", "sim:1", SIM):
         with manager.lease(source, device) as model:
-            assert torch.equal(answer(model), answer(toy()))
+            assert answer(model) == answer(toy())
             assert [resident(manager, name) for name in manager.stats().devices] == [
                 SIZE if name == device else 0 for name in manager.stats().devices
             ]
@@ -345,12 +346,12 @@ def test_an_error_inside_the_lease_ends_it() -> None:
 def test_a_failing_load_reaches_everybody_who_waits_and_the_next_lease_tries_again() -> None:
     manager = ModelManager(host_budget=ROOMY)
     source = ToySource()
-    waiting = threading.Event()
 
     class Failing(ToySource):
         def load(self) -> nn.Module:
             self.loads += 1
-            waiting.wait(5)
+            while sum(entry.waiting for entry in list(manager._mover.entries.values())) < 4:
+                time.sleep(0.001)  # until everybody waits for this load
             raise OSError("the disk is gone")
 
     failing = Failing()
@@ -359,22 +360,13 @@ def test_a_failing_load_reaches_everybody_who_waits_and_the_next_lease_tries_aga
         with manager.lease(failing):
             pass
 
-    def everybody_waits() -> None:
-        entry = manager._mover.entries  # until all four are registered for the one load
-        while sum(e.waiting for e in entry.values()) < 4:
-            pass
-        waiting.set()
-
-    observer = threading.Thread(target=everybody_waits)
-    observer.start()
     errors = in_threads(4, work)
-    observer.join()
 
     assert [str(error) for error in errors] == ["the disk is gone"] * 4
     assert failing.loads == 1
     assert resident(manager, "cpu") == 0
     with manager.lease(source) as model:
-        assert torch.equal(answer(model), answer(toy()))
+        assert answer(model) == answer(toy())
 
 
 def test_a_lease_of_a_model_in_place_does_not_wait_for_anothers_load() -> None:
@@ -398,7 +390,7 @@ def test_a_lease_of_a_model_in_place_does_not_wait_for_anothers_load() -> None:
     thread.start()
     loading.wait()
     with manager.lease(ToySource(0)) as model:  # would hang for ever
-        assert torch.equal(answer(model), answer(toy(0)))
+        assert answer(model) == answer(toy(0))
     finish.set()
     thread.join()
 
@@ -453,7 +445,7 @@ def test_a_tied_weight_is_read_under_whichever_name_the_source_knows() -> None:
 
     manager = ModelManager(host_budget=SIZE // 2)
     with manager.lease(HeadOnly()) as model:
-        assert torch.equal(answer(model), answer(toy()))
+        assert answer(model) == answer(toy())
 
 
 def test_a_weight_the_source_lacks_is_named() -> None:
@@ -524,18 +516,13 @@ def test_recover_lets_go_of_what_the_failed_work_had_in_its_hands() -> None:
 def test_a_model_under_which_memory_keeps_running_out_is_streamed_at_last() -> None:
     manager = ModelManager(budgets={SIM: ROOMY}, host_budget=ROOMY)
     source = Exhausting()
-    failures = 0
-    result = None
 
-    while result is None:
-        try:
-            result = source.run(manager)
-        except torch.cuda.OutOfMemoryError as error:
-            failures += 1
-            assert manager.recover(error) == SIZE
+    for _ in range(2):
+        with pytest.raises(torch.cuda.OutOfMemoryError) as failure:
+            source.run(manager)
+        assert manager.recover(failure.value) == SIZE
 
-    assert failures == 2
-    assert torch.equal(result, answer(toy()))
+    assert source.run(manager) == answer(toy())
     assert source.activations() is None
     with manager.lease(source, SIM):  # and stays small until `free` forgets
         assert manager.stats().devices[SIM].models[0].streamed
@@ -558,7 +545,7 @@ def test_a_device_smaller_than_its_budget_is_served_after_recovery() -> None:
     device = SimulatedDevice(memory=SIZE * 3 // 4)
     manager = ModelManager(budgets={SIM: ROOMY}, host_budget=ROOMY, devices=[device])
 
-    def run() -> Tensor:
+    def run() -> str:
         with manager.lease(ToySource(), SIM) as model:
             return answer(model)
 
@@ -567,7 +554,7 @@ def test_a_device_smaller_than_its_budget_is_served_after_recovery() -> None:
             run()
         manager.recover(failure.value)
 
-    assert torch.equal(run(), answer(toy()))
+    assert run() == answer(toy())
     assert device.ledger.peak <= SIZE * 3 // 4
 
 
@@ -618,20 +605,41 @@ def test_a_budget_for_cuda_or_sim_holds_for_each_of_its_devices() -> None:
     }
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([SIM, "sim:1", "cpu"])), max_size=9
+    ),
+    shares=st.tuples(*[st.sampled_from([0.3, 0.7, 1.0, 1.6, 2.3, 5.0])] * 3),
+)
+def test_whatever_is_lent_in_turn_no_budget_is_exceeded_and_no_bit_changes(
+    steps: list[tuple[int, str]], shares: tuple[float, float, float]
+) -> None:
+    budgets = {name: int(SIZE * share) for name, share in zip(DEVICES, shares, strict=True)}
+    devices = [SimulatedDevice(SIM), SimulatedDevice("sim:1")]
+    manager = ModelManager(budgets=budgets, devices=devices)
+
+    for seed, device in steps:
+        with manager.lease(ToySource(seed), device) as model:
+            assert answer(model) == ANSWERS[seed]
+
+    stats = manager.stats().devices
+    for device in devices:
+        assert stats[device.name].resident == device.ledger.present
+        assert stats[device.name].peak == device.ledger.peak
+    assert all(stats[name].peak <= budgets[name] for name in DEVICES)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("budget", [ROOMY, SIZE // 2])
 def test_on_a_gpu_models_are_moved_streamed_and_measured(budget: int) -> None:
     manager = ModelManager(budgets={"cuda": budget}, host_budget=ROOMY)
-    expected = answer(toy().cuda().eval()) if False else None
+    expected = answer(toy().cuda())
 
     with manager.lease(ToySource(), "cuda") as model, manager.measure("cuda") as measured:
-        ids = IDS.cuda()
-        with torch.no_grad():
-            first, second = model(ids), model(ids)
-            expected = toy().cuda()(ids)
+        results = {answer(model) for _ in range(2)}
 
-    assert torch.equal(first, second)
-    assert torch.equal(first, expected)
+    assert results == {expected}
     assert measured.peak_bytes
     assert manager.stats().devices["cuda:0"].peak <= budget
     manager.free()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nodegraph.errors import NodeGraphError
+
 from .ledger import Ledger
 
 if TYPE_CHECKING:

@@ -56,9 +56,9 @@ class ModelManager:
     def lease(self, source: ModelSource, device: str = HOST) -> Iterator[nn.Module]:
         """The source's model on `device`, in eval mode, for the time of the `with` block.
 
-        It is read-only: everybody with the same key gets the same module. Keep no reference to it
-        beyond the block. A model that is lent on another device is waited for; LeaseError if this
-        thread itself holds it there, or if there is no such device.
+        It is read-only: everybody with the same key gets the same module. After the block it may
+        be moved or emptied at any time. A model that is lent on another device is waited for;
+        LeaseError if this thread itself holds it there, or if there is no such device.
         """
         name = self._pool(device).device.name
         thread = threading.get_ident()

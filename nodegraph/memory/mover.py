@@ -21,7 +21,7 @@ from .entry import Entry, Pool
 from .exhaustion import out_of_memory
 from .source import ModelSource
 from .streaming import Streamer
-from .weights import Weight, fill, frozen, move, size_of, weights_of
+from .weights import Weight, discard, fill, frozen, move, size_of, weights_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,10 +108,12 @@ class Mover:
         try:
             module = frozen(entry.source.load())
             entry.nbytes = size_of(module)
-            host.add(entry.nbytes)
-        finally:
+        except BaseException:
             host.give_back(size)
+            raise
+        finally:
             entry.reserved = 0
+        host.add(entry.nbytes - size)
         entry.module, entry.device = module, HOST
         self.loads += 1
 
@@ -198,6 +200,7 @@ class Mover:
         except BaseException:
             here.ledger.give_back(left)
             there.ledger.give_back(arrived)
+            discard(entry.module)
             entry.module = entry.device = None
             raise
         entry.device = name
@@ -240,7 +243,8 @@ class Mover:
     def _drop(self, entry: Entry) -> None:
         if entry.streamer is not None:
             self._stop_streaming(entry)
-        if entry.device is not None:
+        if entry.module is not None and entry.device is not None:
+            discard(entry.module)
             self.pools[entry.device].ledger.give_back(entry.nbytes)
         entry.module = entry.device = None
 

@@ -24,7 +24,7 @@ class ModelSource(Protocol):
         """Bytes of all weights, tied ones once; known before anything is loaded."""
 
     def load(self) -> nn.Module:
-        """The whole model on the host. May be slow."""
+        """The whole model on the host, a new one: the manager empties it. May be slow."""
 
     def skeleton(self) -> nn.Module:
         """The model with its weights on the meta device; small buffers may be real already."""

@@ -210,10 +210,13 @@ def _floor(module: nn.Module, weights: list[Weight]) -> int:
     for weight in weights:
         for place in weight.places:
             direct.setdefault(place.owner, set()).add(weight)
+    return _dearest(module, frozenset(), direct)
 
-    def deepest(owner: nn.Module, above: frozenset[Weight]) -> int:
-        held = above | direct.get(owner, set())
-        own = sum(weight.nbytes for weight in held)
-        return max([own, *(deepest(child, held) for child in owner.children())])
 
-    return deepest(module, frozenset())
+def _dearest(
+    module: nn.Module, above: frozenset[Weight], direct: dict[nn.Module, set[Weight]]
+) -> int:
+    """The most bytes that one layer below holds together with the modules it is in."""
+    held = above | direct.get(module, set())
+    own = sum(weight.nbytes for weight in held)
+    return max([own, *(_dearest(child, held, direct) for child in module.children())])

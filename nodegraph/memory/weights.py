@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,22 @@ KINDS = ("_parameters", "_buffers")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a weight is registered: `owner`'s dict of that `kind`, under `name`."""
+    """Where a weight is registered: its owner's dict of that `kind`, under `name`.
 
-    owner: nn.Module
+    Does not keep the owner alive: what a streamed module holds points back at its places, and in
+    a cycle the weights would wait for the garbage collector.
+    """
+
+    reference: weakref.ref[nn.Module]
     kind: str
     name: str
     full_name: str
+
+    @property
+    def owner(self) -> nn.Module:
+        owner = self.reference()
+        assert owner is not None  # whoever works on a model's weights holds the model
+        return owner
 
     @property
     def tensor(self) -> Tensor:
@@ -56,7 +67,7 @@ def weights_of(module: nn.Module) -> list[Weight]:
                     continue
                 weight = found.setdefault(_identity(tensor), Weight(tensor.nbytes))
                 full_name = f"{prefix}.{name}" if prefix else name
-                weight.places.append(Place(owner, kind, name, full_name))
+                weight.places.append(Place(weakref.ref(owner), kind, name, full_name))
     return list(found.values())
 
 
@@ -70,6 +81,13 @@ def move(weight: Weight, transfer: Callable[[Tensor], Tensor]) -> None:
     moved = transfer(weight.tensor)
     for place in weight.places:
         place.tensor.data = moved
+
+
+def discard(module: nn.Module) -> None:
+    """Free the memory of all weights, even while somebody still refers to the module."""
+    for weight in weights_of(module):
+        if not weight.tensor.is_meta:
+            move(weight, lambda tensor: tensor.new_empty(0))
 
 
 def fill(weight: Weight, tensor: Tensor) -> None:

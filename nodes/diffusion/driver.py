@@ -101,7 +101,8 @@ def sample_together(
 ) -> list[Tensor | BaseException]:
     """Run all jobs; the result of each, in order: the last x, or what ended it.
 
-    Each gets what it would get alone, up to the rounding of a larger batch. A job whose callback
+    Each gets what it would get alone up to the rounding of a larger batch: over 20 steps, relative
+    1e-5 in float32 and 2e-2 in bfloat16 (tests hold a small network to it). A job whose callback
     raises ends with that exception as its result while the others go on; an Exception of the
     network ends the jobs whose rows were in that call. `max_rows` bounds the rows of one call.
     """

@@ -36,12 +36,13 @@ def deep_colour(
     layouts = {_layout(tile[3]) for tile in image.tile}
     layout = layouts.pop() if len(layouts) == 1 else ""
     if layout == "LA;16B":
-        planes = _unpacked(source, frame, "RGBA").astype(np.uint16)
-        pairs = planes[..., 0::2] << 8 | planes[..., 1::2]
-        return pairs[..., [0, 0, 0, 1]]
+        grey_alpha = _unpacked(source, frame, "RGBA").view(">u2")
+        return grey_alpha[..., [0, 0, 0, 1]].astype(np.uint16)
     if layout in _OTHER_ORDER:
+        image.load()
         low = _unpacked(source, frame, _OTHER_ORDER[layout])
-        return np.array(image).astype(np.uint16) << 8 | low
+        both = np.stack([np.array(image), low], axis=-1)
+        return both.view(">u2")[..., 0].astype(np.uint16)
     return None
 
 
@@ -55,9 +56,13 @@ def _unpacked(source: Source, frame: int, layout: str) -> NDArray[np.uint8]:
     """The pixels with the bytes of each tile taken to lie as `layout`."""
     with stream_of(source) as stream, open_picture(stream) as image:
         image.seek(frame)
-        tiles: list[Any] = []
-        for *place, arguments in image.tile:
-            rest = (layout, *arguments[1:]) if isinstance(arguments, tuple) else layout
-            tiles.append((*place, rest))
-        image.tile = tiles
+        image.tile = [_relaid(tile, layout) for tile in image.tile]
+        image.load()
         return np.array(image)
+
+
+def _relaid(tile: Any, layout: str) -> Any:
+    """A tile of Pillow's (a named tuple since Pillow 11) whose bytes are taken to lie so."""
+    *place, arguments = tile
+    changed = (layout, *arguments[1:]) if isinstance(arguments, tuple) else layout
+    return tile._replace(args=changed) if hasattr(tile, "_replace") else (*place, changed)

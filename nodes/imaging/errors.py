@@ -1,7 +1,7 @@
 """What reading and writing pictures raises.
 
 * PictureError          a file cannot be read as a picture, or a picture cannot be written so
-  + TextTooLong         the format has no room for the texts; carries the sizes
+  + TextSizeError         the format has no room for the texts; carries the sizes
 """
 
 
@@ -9,7 +9,7 @@ class PictureError(Exception):
     """A picture cannot be read or written; the message names the file and what is wrong."""
 
 
-class TextTooLong(PictureError):
+class TextSizeError(PictureError):
     """The texts to write with a picture take `size` bytes; the format holds `limit`."""
 
     def __init__(self, message: str, *, size: int, limit: int) -> None:

@@ -6,7 +6,7 @@ IMAGE float32 (B, H, W, 3) in [0, 1], MASK float32 (B, H, W), 1 where transparen
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from . import exif
 from .deep import deep_colour
-from .errors import PictureError, TextTooLong
+from .errors import PictureError, TextSizeError
 from .metadata import MANIFEST, metadata, metadata_json, png_text
 from .opening import Source, open_picture, reading
 from .pixels import count_nan, dequantise, quantise, upright
@@ -30,7 +30,7 @@ __all__ = [
     "Picture",
     "PictureError",
     "Source",
-    "TextTooLong",
+    "TextSizeError",
     "count_nan",
     "decode",
     "encode",
@@ -109,27 +109,32 @@ def _frame(image: ImageFile.ImageFile, source: Source, index: int) -> tuple[Tens
     deep = deep_colour(image, source, index)
     image.load()
     if deep is not None:
-        pixels = _with_key(_scaled(deep / np.float32(65535)), deep, image)
+        pixels = _with_key(_scaled(deep, 65535), deep, image)
     elif image.mode.startswith("I") or image.mode == "F":
         pixels = _grey(image)
     else:
         colours = image.convert("RGBA" if image.has_transparency_data else "RGB")
-        pixels = dequantise(torch.from_numpy(np.array(colours)))
+        pixels = torch.from_numpy(np.array(colours))
     pixels = upright(pixels, _orientation(image))
-    alpha = pixels[..., 3].contiguous() if pixels.shape[-1] == 4 else None
-    return pixels[..., :3].contiguous(), alpha
+    if pixels.dtype == torch.uint8:  # made floats only now, and apart: a copy less at the peak
+        return dequantise(pixels[..., :3]), _alpha(pixels, dequantise)
+    return pixels[..., :3].contiguous(), _alpha(pixels, Tensor.contiguous)
+
+
+def _alpha(pixels: Tensor, as_floats: Callable[[Tensor], Tensor]) -> Tensor | None:
+    return as_floats(pixels[..., 3]) if pixels.shape[-1] == 4 else None
 
 
 def _grey(image: ImageFile.ImageFile) -> Tensor:
     """(H, W, 3 or 4) of a greyscale of more than eight bits."""
     values = np.array(image)[..., None]
-    top = 1 if image.mode == "F" else 65535
-    scaled = _scaled(values.astype(np.float32) / np.float32(top))
+    scaled = _scaled(values, 1 if image.mode == "F" else 65535)
     return _with_key(scaled.expand(-1, -1, 3), values, image)
 
 
-def _scaled(values: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).nan_to_num_(nan=0).clamp_(0, 1)
+def _scaled(values: NDArray[Any], top: int) -> Tensor:
+    """values / top as float32, clamped to [0, 1]."""
+    return torch.from_numpy(values.astype(np.float32)).div_(top).nan_to_num_(nan=0).clamp_(0, 1)
 
 
 def _with_key(pixels: Tensor, values: NDArray[Any], image: ImageFile.ImageFile) -> Tensor:
@@ -179,7 +184,7 @@ def encode(
     if image.shape[-1] == 4:
         raise PictureError("a JPEG holds no alpha: give three channels, or write PNG or WebP")
     if len(block) > _JPEG_EXIF_LIMIT:
-        raise TextTooLong(
+        raise TextSizeError(
             f"the texts take {len(block)} bytes and a JPEG holds {_JPEG_EXIF_LIMIT}: "
             "write PNG or WebP, or leave some out",
             size=len(block),

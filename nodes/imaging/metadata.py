@@ -112,13 +112,16 @@ def _text_chunks(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 def _limit(size: int, limit: int, what: str) -> None:
     if size > limit:
-        raise PictureError(f"{what} takes more than {limit} bytes, the most that is read")
+        raise PictureError(f"{what}: more than {limit} bytes, the most that is read")
 
 
 def _inflated(data: bytes) -> bytes:
     """Decompressed, but never more than one byte beyond the limit."""
-    text = zlib.decompressobj().decompress(data, MAX_TEXT + 1)
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(data, MAX_TEXT + 1)
     _limit(len(text), MAX_TEXT, "a compressed text")
+    if not inflater.eof:
+        raise PictureError("a compressed text is cut short")
     return text
 
 

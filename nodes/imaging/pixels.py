@@ -9,12 +9,13 @@ from torch import Tensor
 def quantise(image: Tensor) -> Tensor:
     """floor(255 x) as uint8 on the host, clamped to 0 .. 255; a NaN becomes 0. Any shape."""
     scaled = image.detach().to("cpu", torch.float32) * 255
+    # what a NaN is cast to is undefined, so it is named
     return scaled.clamp_(0, 255).nan_to_num_(nan=0).to(torch.uint8)
 
 
 def dequantise(values: Tensor) -> Tensor:
     """uint8 / 255 as float32. Any shape."""
-    return values.to(torch.float32) / 255
+    return values.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def count_nan(image: Tensor) -> int:

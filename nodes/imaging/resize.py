@@ -11,9 +11,9 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from .pixels import dequantise, quantise
 
@@ -52,7 +52,7 @@ def resize(
         return bislerp(samples, width, height)
     if method == "lanczos":
         return _lanczos(samples, width, height)
-    return F.interpolate(samples, (height, width), mode=method)
+    return functional.interpolate(samples, (height, width), mode=method)
 
 
 def resize_images(
@@ -128,7 +128,7 @@ def _slerp(a: Tensor, b: Tensor, r: Tensor) -> Tensor:
     shortest arc is singled out, it is replaced by, a straight line.
     """
     length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
-    unit_a, unit_b = F.normalize(a, dim=1), F.normalize(b, dim=1)
+    unit_a, unit_b = functional.normalize(a, dim=1), functional.normalize(b, dim=1)
     cos = (unit_a * unit_b).sum(dim=1, keepdim=True)
     # the half angle's tangent: acos loses half the digits of a small angle
     apart = (unit_a - unit_b).norm(dim=1, keepdim=True)

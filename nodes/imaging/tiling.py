@@ -3,8 +3,8 @@
 Tiles of h x w cells start every h - overlap (w - overlap) cells; the last of a row or column is
 moved back so that it ends with the picture, hence every tile has its full size unless the picture
 is smaller. Over the f cells that two neighbours share, the weight of one rises 1/(f+1), 2/(f+1),
-..., f/(f+1) while the other's falls; a cell's value is the weighted mean over the tiles that hold
-it. The mean is a running one,
+..., f/(f+1) while the other's falls; elsewhere, and towards the ends of the picture, it is 1. A
+cell's value is the weighted mean over the tiles that hold it, taken as a running one,
 
     out <- out + (v - out) w_k / (w_1 + ... + w_k),
 
@@ -130,26 +130,33 @@ def _blend(
 
 
 def _spans(side: int, length: int, overlap: int, ratio: Fraction) -> list[Span]:
-    length = min(length, side)
-    starts = [*range(0, side - length, length - overlap), side - length]
+    stride, length = length - overlap, min(length, side)
+    starts = [*range(0, side - length, stride), side - length]
     cells = [(_times(start, ratio), _times(start + length, ratio)) for start in starts]
-    own = _ramp(_times(length, ratio), _times(overlap, ratio))
-    total = torch.zeros(_times(side, ratio), dtype=torch.float64)
+    total = torch.zeros(_times(side, ratio))
     partial = []
     for begin, end in cells:
+        own = _ramp(begin, end, len(total), _times(overlap, ratio))
         before = total[begin:end].clone()
         total[begin:end] += own
-        partial.append((before, total[begin:end].clone()))
+        partial.append((own, before, total[begin:end].clone()))
     return [
         Span(slice(start, start + length), slice(b, e), own, before, until, total[b:e])
-        for start, (b, e), (before, until) in zip(starts, cells, partial, strict=True)
+        for start, (b, e), (own, before, until) in zip(starts, cells, partial, strict=True)
     ]
 
 
-def _ramp(length: int, overlap: int) -> Tensor:
-    """1/(f+1), ..., f/(f+1), 1, ..., 1, f/(f+1), ..., 1/(f+1) with f = overlap."""
-    rising = torch.arange(1, length + 1, dtype=torch.float64) / (overlap + 1)
-    return torch.minimum(rising, rising.flip(0)).clamp(max=1)
+def _ramp(begin: int, end: int, side: int, overlap: int) -> Tensor:
+    """1/(f+1), ..., f/(f+1), 1, ..., 1, f/(f+1), ..., 1/(f+1) with f = overlap.
+
+    It stays 1 towards an end of the picture: a last tile that fell there while it shares cells
+    with its neighbour up to the end would leave the neighbour's own end a step.
+    """
+    rising = torch.arange(1, end - begin + 1) / (overlap + 1)
+    weights = torch.ones(end - begin)
+    if begin > 0:
+        weights = torch.minimum(weights, rising)
+    return torch.minimum(weights, rising.flip(0)) if end < side else weights
 
 
 def _three(tile: tuple[int, int], q: int) -> list[tuple[int, int]]:

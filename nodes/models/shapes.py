@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import nn
 
+from .blank import blank
 from .errors import ArchitectureError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -23,6 +23,11 @@ def dimension(shapes: Shapes, name: str, axis: int) -> int:
     return shapes[name][axis]
 
 
+def has(shapes: Shapes, module: str) -> bool:
+    """Whether any tensor belongs to `module`."""
+    return any(name.startswith(module + ".") for name in shapes)
+
+
 def count(shapes: Shapes, prefix: str) -> int:
     """How many of the names `prefix`0., `prefix`1., ... tensors have, without a gap."""
     found = {name[len(prefix) :].split(".", 1)[0] for name in shapes if name.startswith(prefix)}
@@ -34,7 +39,7 @@ def count(shapes: Shapes, prefix: str) -> int:
 
 def shapes_of(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the module `build` makes, without allocating it."""
-    with torch.device("meta"):
+    with blank():
         return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
 
 

@@ -33,6 +33,10 @@ __all__ = ["Control", "UNet", "UNetConfig", "config_from_shapes", "timestep_embe
 
 Resize = Literal["up", "down"]
 
+# Fewer tokens at a time would pack the weights too often, and more would spend a third of the
+# feed-forward's time on fresh pages of memory for its wide activations.
+CPU_ROWS = 1024
+
 
 @dataclass(frozen=True)
 class Control:
@@ -64,13 +68,13 @@ class ResBlock(nn.Module):
         self.resize: Resize | None = resize
         self.scale_shift = config.scale_shift_norm
         self.in_layers = nn.Sequential(
-            nn.GroupNorm(GROUPS, c_in), nn.SiLU(), nn.Conv2d(c_in, c_out, 3, padding=1)
+            nn.GroupNorm(GROUPS, c_in), nn.SiLU(inplace=True), nn.Conv2d(c_in, c_out, 3, padding=1)
         )
         c_time = 2 * c_out if self.scale_shift else c_out
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(config.time_channels, c_time))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, c_out),
-            nn.SiLU(),
+            nn.SiLU(inplace=True),
             nn.Identity(),  # dropout in the original: it keeps the convolution's index at 3
             zeroed(nn.Conv2d(c_out, c_out, 3, padding=1)),
         )
@@ -149,6 +153,8 @@ class GEGLU(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """Each token on its own through a layer eight times as wide; on a CPU some rows at a time."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.net = nn.Sequential(
@@ -156,7 +162,10 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+        rows = x.flatten(0, 1)  # (B, L, C) -> (B L, C)
+        if x.device.type != "cpu" or len(rows) <= CPU_ROWS:
+            return self.net(x)
+        return torch.cat([self.net(part) for part in rows.split(CPU_ROWS)]).view(x.shape)
 
 
 class TransformerBlock(nn.Module):
@@ -293,7 +302,7 @@ class UNet(nn.Module):
         c_last = config.widths[0]
         self.out = nn.Sequential(
             nn.GroupNorm(GROUPS, c_last),
-            nn.SiLU(),
+            nn.SiLU(inplace=True),
             zeroed(nn.Conv2d(c_last, config.out_channels, 3, padding=1)),
         )
 

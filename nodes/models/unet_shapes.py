@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import ArchitectureError
-from .shapes import Shapes, count, dimension
+from .shapes import Shapes, count, dimension, has
 from .unet_config import UNetConfig
 
 
@@ -35,6 +35,7 @@ def infer_config(
     scale_shift = _scale_shift(shapes)
     if num_heads is None and head_channels is None:
         num_heads, head_channels = _family_heads(context_dim, linear, scale_shift)
+    num_classes, adm_channels = _labels(shapes)
     return UNetConfig(
         in_channels=dimension(shapes, "input_blocks.0.0.weight", 1),
         out_channels=dimension(shapes, "out.2.weight", 0),
@@ -47,13 +48,20 @@ def infer_config(
         num_heads=num_heads,
         head_channels=head_channels,
         use_linear_projection=linear,
-        num_classes=shapes["label_emb.weight"][0] if "label_emb.weight" in shapes else None,
-        adm_channels=shapes["label_emb.0.0.weight"][1]
-        if "label_emb.0.0.weight" in shapes
-        else None,
+        num_classes=num_classes,
+        adm_channels=adm_channels,
         scale_shift_norm=scale_shift,
         resblock_updown=_resblock_updown(shapes),
     )
+
+
+def _labels(shapes: Shapes) -> tuple[int | None, int | None]:
+    """(num_classes, adm_channels), of which at most one is there."""
+    if has(shapes, "label_emb.0"):
+        return None, dimension(shapes, "label_emb.0.0.weight", 1)
+    if has(shapes, "label_emb"):
+        return dimension(shapes, "label_emb.weight", 0), None
+    return None, None
 
 
 def _levels(shapes: Shapes) -> list[_Level]:
@@ -74,20 +82,20 @@ def _levels(shapes: Shapes) -> list[_Level]:
 
 
 def _upsampler(shapes: Shapes, block: str) -> str | None:
-    ends = ("conv.weight", "in_layers.2.weight")  # a convolution, or a residual block
-    names = (f"{block}.{i}.{end}" for i in (1, 2) for end in ends)
-    return next((name for name in names if name in shapes), None)
+    """What the block's upsampler is called, if it has one: a convolution or a residual block."""
+    names = (f"{block}.{i}.{kind}" for i in (1, 2) for kind in ("conv", "in_layers"))
+    return next((name for name in names if has(shapes, name)), None)
 
 
 def _depth(shapes: Shapes, attention: str) -> int:
-    if f"{attention}.qkv.weight" in shapes:
+    if has(shapes, f"{attention}.qkv"):
         return 1
     return count(shapes, f"{attention}.transformer_blocks.")
 
 
 def _context_dim(shapes: Shapes) -> int | None:
-    keys = (name for name in shapes if name.endswith(".attn2.to_k.weight"))
-    name = next(keys, None)
+    names = (name for name in shapes if name.endswith(".attn2.to_k.weight"))
+    name = next(names, None)
     return None if name is None else dimension(shapes, name, 1)
 
 
@@ -98,7 +106,7 @@ def _scale_shift(shapes: Shapes) -> bool:
 
 def _resblock_updown(shapes: Shapes) -> bool:
     blocks = (f"output_blocks.{i}" for i in range(count(shapes, "output_blocks.")))
-    return any((name := _upsampler(shapes, b)) and ".in_layers." in name for b in blocks)
+    return any((_upsampler(shapes, block) or "").endswith(".in_layers") for block in blocks)
 
 
 def _family_heads(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePath
@@ -17,7 +18,7 @@ from .weight_file import Reader, TensorInfo, WeightFile
 
 __all__ = ["Reader", "ShardedFile", "TensorInfo", "WeightFile", "open_weights"]
 
-INDEX = ".index.json"
+INDEX = re.compile(r"\.index(\.\w+)?\.json$")  # with or without a variant's name
 # First bytes of what people have instead of a checkpoint, and what it then is.
 OTHER_FILES = {
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself: run `git lfs pull`",
@@ -70,7 +71,7 @@ def open_weights(path: Path, *, ckpt: bool = False) -> WeightFile:
     Only names, shapes, dtypes and metadata are read. Raises CheckpointError saying what is wrong
     with the file, and for a PyTorch checkpoint without `ckpt` how to allow it.
     """
-    if path.name.endswith(INDEX):
+    if INDEX.search(path.name):
         return ShardedFile(path, ckpt=ckpt)
     start = _first_bytes(path)
     if start[8:9] == b"{":

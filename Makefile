@@ -1,0 +1,45 @@
+# Everything runs in .venv, which `make` builds from the pinned requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core-installed
+DEV := $(VENV)/.dev-installed
+
+.PHONY: run test test-slow lint format types bench clean
+
+run: $(CORE)  ## text to image on the embedded model; says where the picture is
+	$(BIN)/python main.py run workflows/text_to_image.json
+
+test: $(DEV)  ## all tests
+	$(BIN)/python -m pytest
+
+test-slow: $(DEV)  ## full-size checks: several GiB of memory, tens of minutes
+	$(BIN)/python -m pytest -m slow -s
+
+lint: $(DEV)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV)  ## the table of docs/performance.md, measured here
+	$(BIN)/python -m benchmarks
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nodegraph needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(CORE): requirements.lock | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.lock
+	touch $@
+
+$(DEV): requirements-dev.lock $(CORE)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-alone.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,222 @@
+"""Names for new files, taken before the files are written.
+
+A name is taken by creating the hidden file `.{name}.reserved` beside it, which only one process or
+thread can. The content goes into that file, which then becomes `name` in one step; so a file with
+its name is always whole, and no two jobs write the same one. What a crash leaves behind is hidden,
+blocks only its own number, and is removed a day later by the next who saves there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from .errors import NodeGraphError
+from .names import UnsafeName, checked, inside
+
+RESERVED = ".reserved"
+STALE = 24 * 3600.0  # seconds
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """A name that is ours: `path`, `subfolder` under the folder called `kind`."""
+
+    path: Path
+    subfolder: str
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def write(self, content: bytes | Callable[[BinaryIO], object]) -> None:
+        """Write the file, whole or not at all: its bytes, or what writes them to an open file.
+
+        Gives the name up if that fails. Raises NodeGraphError if somebody else's program has put
+        a file there meanwhile, or if the disk refuses.
+        """
+        hidden = _hidden(self.path)
+        try:
+            with hidden.open("wb") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _publish(hidden, self.path)
+        except OSError as error:
+            raise NodeGraphError(
+                f"{self.name} cannot be written: {error.strerror or error}"
+            ) from error
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Give the name up if nothing was written. May be called any number of times."""
+        _hidden(self.path).unlink(missing_ok=True)
+
+
+Reservations = list[Reserved]
+
+
+def reserve(
+    root: Path,
+    kind: str,
+    prefix: str,
+    suffix: str,
+    count: int = 1,
+    *,
+    width: int = 0,
+    height: int = 0,
+) -> Reservations:
+    """`count` names `{prefix}_{counter:05}_{suffix}`, numbered on from the highest that is there.
+
+    prefix: may have subfolders, which are made, and these words, each between two `%`: width,
+            height, year, month, day, hour, minute, second, batch_num (from 0), and
+            `date:yyyy-MM-dd hh.mm.ss`. Other words stay as they are.
+    width, height: pixels.
+
+    Safe with threads and processes. Write or release each. Raises UnsafeName for a prefix that
+    leads out of the folder, NodeGraphError where the disk refuses.
+    """
+    now = datetime.now()
+    text = checked(expand(prefix, now, width, height))
+    stems = [_stem(root, kind, text, index) for index in range(count)]
+    try:
+        for folder in dict.fromkeys(stem.parent for stem in stems):
+            folder.mkdir(parents=True, exist_ok=True)
+        taken = _take(stems, suffix)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NodeGraphError(f"nothing can be written to {kind} as {text}: {reason}") from error
+    home = Path(os.path.realpath(root))
+    return [Reserved(path, _subfolder(path, home), kind) for path in taken]
+
+
+def expand(prefix: str, now: datetime, width: int, height: int) -> str:
+    """The prefix with its words replaced, except batch_num."""
+    words = {
+        "width": str(width),
+        "height": str(height),
+        "year": f"{now:%Y}",
+        "month": f"{now:%m}",
+        "day": f"{now:%d}",
+        "hour": f"{now:%H}",
+        "minute": f"{now:%M}",
+        "second": f"{now:%S}",
+    }
+
+    def word(match: re.Match[str]) -> str:
+        if match[1] is not None:
+            return _date(match[1], now)
+        return words[match[2]]
+
+    return re.sub(rf"%date:([^%]+)%|%({'|'.join(words)})%", word, prefix)
+
+
+def _date(pattern: str, now: datetime) -> str:
+    """`yyyy` or `yy`, and `M`, `d`, `h`, `m`, `s`, doubled for two digits."""
+    fields = {"M": now.month, "d": now.day, "h": now.hour, "m": now.minute, "s": now.second}
+
+    def part(match: re.Match[str]) -> str:
+        letters = match[0]
+        if letters[0] == "y":
+            return f"{now:%Y}"[-len(letters) :]
+        return f"{fields[letters[0]]:0{len(letters)}}"
+
+    return re.sub(r"yyyy|yy|MM?|dd?|hh?|mm?|ss?", part, pattern)
+
+
+def _stem(root: Path, kind: str, text: str, index: int) -> Path:
+    """Where the name begins: folder and prefix, without the counter."""
+    text = text.replace("%batch_num%", str(index))
+    folder, _, name = text.rpartition("/")
+    parent = root / PurePosixPath(folder)
+    absolute = text.startswith("/") or re.match(r"[A-Za-z]:/", text)
+    if absolute or name in (".", "..") or not inside(parent, root):
+        raise UnsafeName(f"the prefix {text!r} leads out of the {kind} folder: give it without ..")
+    return Path(os.path.realpath(parent)) / name
+
+
+def _take(stems: list[Path], suffix: str) -> list[Path]:
+    """Take names with consecutive counters; all of them, or try again further on."""
+    start = 1 + max((_highest(stem) for stem in dict.fromkeys(stems)), default=0)
+    for first in itertools.count(start):
+        taken: list[Path] = []
+        for number, stem in enumerate(stems, first):
+            path = stem.with_name(f"{stem.name}_{number:05}_{suffix}")
+            if not _create(path):
+                break
+            taken.append(path)
+        else:
+            return taken
+        _give_up(taken)
+    raise AssertionError("the counter is endless")
+
+
+def _create(path: Path) -> bool:
+    hidden = _hidden(path)
+    try:
+        os.close(os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        return False
+    # Somebody may have written the file and given the name up since the folder was read.
+    if path.exists():
+        hidden.unlink()
+        return False
+    return True
+
+
+def _give_up(paths: Iterable[Path]) -> None:
+    for path in paths:
+        _hidden(path).unlink(missing_ok=True)
+
+
+def _highest(stem: Path) -> int:
+    """The highest counter in use with this prefix, whatever the suffix."""
+    pattern = re.compile(rf"\.?{re.escape(stem.name)}_(\d+)_.*", re.IGNORECASE | re.DOTALL)
+    highest = 0
+    with os.scandir(stem.parent) as entries:
+        for entry in entries:
+            match = pattern.fullmatch(entry.name)
+            if match is None:
+                continue
+            if entry.name.endswith(RESERVED) and _stale(entry):
+                Path(entry.path).unlink(missing_ok=True)
+                continue
+            highest = max(highest, int(match[1]))
+    return highest
+
+
+def _stale(entry: os.DirEntry[str]) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - entry.stat().st_mtime > STALE
+    return False
+
+
+def _publish(hidden: Path, path: Path) -> None:
+    try:
+        os.link(hidden, path)  # unlike a rename, it never replaces a file
+    except FileExistsError:
+        raise NodeGraphError(f"{path.name} was made by another program meanwhile") from None
+    except OSError:  # a file system without links
+        os.replace(hidden, path)
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}{RESERVED}")
+
+
+def _subfolder(path: Path, home: Path) -> str:
+    folder = path.parent.relative_to(home).as_posix()
+    return "" if folder == "." else folder

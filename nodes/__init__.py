@@ -1,0 +1,13 @@
+"""The core nodes, and the pure parts they are made of (diffusion, models, imaging)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+CORE = ("types", "loaders", "text", "latent", "sampling", "vae", "image", "latent_files")
+
+
+def modules() -> tuple[ModuleType, ...]:
+    """The modules of core nodes, for a registry. Imports torch."""
+    return tuple(import_module(f"{__name__}.{name}") for name in CORE)

@@ -1,0 +1,167 @@
+"""What travels between the nodes, and the port types' names, colours and ways to disk.
+
+    IMAGE         float32 (B, H, W, C) in [0, 1], on the host
+    MASK          float32 (B, H, W) in [0, 1]
+    LATENT        a Latent: samples (B, C, h, w) as the VAE made them, mask, batch index
+    CONDITIONING  a Conditioning: entries of tokens with their weights and ranges
+    SIGMAS        float32 (n + 1,), noise levels, descending
+    SAMPLER       a Sampler: its name and options
+    MODEL, CLIP, VAE  handles: where the weights come from and how they are used, never weights
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NewType
+
+import torch
+from torch import Tensor
+
+from nodegraph import ModelSource, PortType, structural
+from nodes.diffusion.prediction import ModelSampling
+from nodes.models.text import TextEncoder
+
+Image = NewType("Image", Tensor)
+Mask = NewType("Mask", Tensor)
+Sigmas = NewType("Sigmas", Tensor)
+
+FACTOR = 8  # pixels per latent cell of SD's VAE, and of a latent whose model nobody knows yet
+CHANNELS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Latent:
+    """A batch of latents.
+
+    samples:     (B, C, h, w), in the VAE's own scale.
+    noise_mask:  (B or 1, 1, H, W), where it is made anew (1) and kept (0); any size.
+    batch_index: which draw of the seed's noise each image takes; None: 0, 1, 2 ...
+    factor:      pixels per latent cell.
+    pixels:      (width, height) of an empty latent, which the sampler shapes for its model;
+                 None once something has been put in.
+    """
+
+    samples: Tensor
+    noise_mask: Tensor | None = None
+    batch_index: tuple[int, ...] | None = None
+    factor: int = FACTOR
+    pixels: tuple[int, int] | None = None
+
+    @classmethod
+    def empty(cls, width: int, height: int, batch: int) -> Latent:
+        """Zeros for pictures of the given size in pixels."""
+        shape = (batch, CHANNELS, height // FACTOR, width // FACTOR)
+        return cls(torch.zeros(shape), pixels=(width, height))
+
+    def with_samples(self, samples: Tensor, **changes: Any) -> Latent:
+        """The same latent with other samples; it is no longer empty."""
+        return replace(self, samples=samples, pixels=None, **changes)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.samples.shape[-1] * self.factor, self.samples.shape[-2] * self.factor
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """One entry of conditioning.
+
+    context:  (1 or B, L, D) tokens for cross-attention. pooled: (1 or B, D), where there is one.
+    strength: its weight among the entries. mask: (B, H, W), where it counts.
+    start, end: shares of the sampling in [0, 1] between which it is active.
+    concat:   (B, K, h, w) channels that an inpainting network sees next to the latent.
+    """
+
+    context: Tensor
+    pooled: Tensor | None = None
+    strength: float = 1.0
+    mask: Tensor | None = None
+    mask_strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    concat: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """What a sampler is asked to show: one or several entries, averaged by their weights."""
+
+    entries: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampling method by name, with options as the table of samplers understands them.
+
+    clipping:  "none", "clip" (x0 to [-1, 1]) or "dynamic" (thresholding by percentile).
+    spacing:   "given" takes the noise levels as they come; "leading", "linspace" and "trailing"
+               replace them by as many training times, spaced that way.
+    """
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+    clipping: str = "none"
+    percentile: float = 0.995
+    spacing: str = "given"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A diffusion network, to be leased from the model manager.
+
+    source:   where its weights come from. sampling: its noise levels and what it predicts.
+    scale:    latents are multiplied by it before the network sees them (SD 1 and 2: 0.18215).
+    channels: latent channels; inputs: channels the network takes (9 for inpainting).
+    factor:   pixels per latent cell. context: width of the tokens it attends to, None for none.
+    """
+
+    source: ModelSource
+    sampling: ModelSampling
+    scale: float
+    channels: int
+    inputs: int
+    factor: int
+    context: int | None
+    family: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A text encoder, to be leased.
+
+    encoder: all of it but the weights. skip: the layer it stops at; None: as its family does.
+    """
+
+    source: ModelSource
+    encoder: TextEncoder
+    skip: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Vae:
+    """An autoencoder, to be leased; `source` None is the identity of models trained on pixels.
+
+    factor: pixels per latent cell. channels: of its latents.
+    """
+
+    source: ModelSource | None
+    factor: int = FACTOR
+    channels: int = CHANNELS
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+_TENSOR = structural()
+
+IMAGE = PortType("IMAGE", Image, color="#64b5f6", codec=_TENSOR)
+MASK = PortType("MASK", Mask, color="#81c784", codec=_TENSOR)
+LATENT = PortType("LATENT", Latent, color="#ff9cf9", codec=structural(Latent))
+CONDITIONING = PortType(
+    "CONDITIONING", Conditioning, color="#ffa931", codec=structural(Conditioning, Condition)
+)
+SIGMAS = PortType("SIGMAS", Sigmas, color="#cdffcd", codec=_TENSOR)
+SAMPLER = PortType("SAMPLER", Sampler, color="#b0b0b0", codec=structural(Sampler))
+MODEL = PortType("MODEL", Model, color="#b39ddb")
+CLIP = PortType("CLIP", Clip, color="#ffd500")
+VAE = PortType("VAE", Vae, color="#ff6e6e")

@@ -1,0 +1,133 @@
+"""Handles of models: which file, which part, in which precision; the manager loads by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nodegraph import Context
+from nodes.diffusion.prediction import ModelSampling
+from nodes.diffusion.schedule import (
+    NoiseSchedule,
+    cosine,
+    linear,
+    scaled_linear,
+    zero_terminal_snr,
+)
+from nodes.models.checkpoint import load, part_bytes, read_tensor
+from nodes.models.checkpoint_info import SCALE, CheckpointInfo
+from nodes.models.checkpoint_part import Part, build
+from nodes.models.precision import Precision, choose
+from nodes.models.text import TextEncoder
+from nodes.types import Clip, Model, Vae
+
+PIXEL_SPACE = "pixel_space"
+PIXEL_CHANNELS = 3
+FLOAT8 = {"fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
+
+
+@dataclass(frozen=True, eq=False)
+class PartSource:
+    """A part of a checkpoint as the model manager loads it (nodegraph.ModelSource).
+
+    identity: the file's content hash. rounding: a narrower dtype the weights pass through.
+    """
+
+    info: CheckpointInfo
+    part: Part
+    identity: str
+    precision: Precision
+    rounding: str | None = None
+
+    @property
+    def key(self) -> str:
+        parts = (self.identity, self.part, str(self.precision), self.rounding or "")
+        return ":".join(parts)
+
+    @property
+    def nbytes(self) -> int:
+        return part_bytes(self.info, self.part, self.precision.dtype)
+
+    def load(self) -> nn.Module:
+        module: nn.Module = load(
+            self.info,
+            self.part,
+            dtype=self.precision.dtype,
+            channels_last=self.precision.channels_last,
+        )
+        for parameter in module.parameters() if self.rounding else ():
+            parameter.data.copy_(self._rounded(parameter.data))
+        return module
+
+    def skeleton(self) -> nn.Module:
+        with torch.device("meta"):
+            return build(self.info.parts[self.part].config).eval().requires_grad_(False)
+
+    def tensor(self, name: str) -> Tensor:
+        tensor = read_tensor(self.info, self.part, name, dtype=self.precision.dtype)
+        tensor = self._rounded(tensor)
+        if self.precision.channels_last and tensor.ndim == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        return tensor
+
+    def _rounded(self, tensor: Tensor) -> Tensor:
+        if self.rounding is None or tensor.ndim < 2:
+            return tensor
+        return tensor.to(FLOAT8[self.rounding]).to(tensor.dtype)
+
+
+def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = None) -> Model:
+    """The handle of a checkpoint's UNet. Raises CheckpointError if it has none."""
+    source = _source(info, "unet", context, rounding)
+    unet = info.unet
+    assert unet is not None
+    channels = unet.out_channels if info.inpainting else unet.in_channels
+    on_pixels = info.vae is None and channels == PIXEL_CHANNELS
+    scale = 1.0 if on_pixels and info.scale_factor == SCALE else info.scale_factor
+    return Model(
+        source=source,
+        sampling=ModelSampling(_schedule(info), info.prediction),
+        scale=scale,
+        channels=channels,
+        inputs=unet.in_channels,
+        factor=1 if on_pixels else info.factor,
+        context=unet.context_dim,
+        family=info.family or "",
+    )
+
+
+def as_clip(info: CheckpointInfo, encoder: TextEncoder, context: Context) -> Clip:
+    """The handle of a checkpoint's text encoder."""
+    return Clip(_source(info, "text", context), encoder)
+
+
+def as_vae(info: CheckpointInfo, context: Context) -> Vae:
+    """The handle of a checkpoint's VAE."""
+    source = _source(info, "vae", context)
+    config = info.vae
+    assert config is not None
+    return Vae(source, factor=config.factor, channels=config.embed_dim)
+
+
+def _source(
+    info: CheckpointInfo, part: Part, context: Context, rounding: str | None = None
+) -> PartSource:
+    precision = choose(context.precision, part, context.device)
+    identity = context.hashes.sha256(info.path) if context.hashes else str(info.path)
+    source = PartSource(info, part, identity, precision, rounding)
+    part_bytes(info, part, precision.dtype)  # names the part that is not there
+    return source
+
+
+def _schedule(info: CheckpointInfo) -> NoiseSchedule:
+    betas = info.schedule
+    match betas.kind:
+        case "linear":
+            alpha_bar = linear(betas.steps, betas.start, betas.end)
+        case "cosine":
+            alpha_bar = cosine(betas.steps)
+        case _:
+            alpha_bar = scaled_linear(betas.steps, betas.start, betas.end)
+    return NoiseSchedule(zero_terminal_snr(alpha_bar) if info.zero_terminal else alpha_bar)

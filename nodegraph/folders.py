@@ -158,7 +158,8 @@ class Folders:
             path = root / relative
             if not inside(path, root):
                 raise UnsafeName(f"{name!r} leads out of the {place} folder")
-            if os.path.isfile(path):  # unlike Path.is_file, False for too long a name
+            hidden = any(part.startswith(".") for part in relative.parts)
+            if not hidden and os.path.isfile(path):  # which is False for too long a name
                 return path
             raise self._missing(place, name, (root,))
         return self._resolve_model(kind, name, relative)
@@ -197,9 +198,9 @@ class Folders:
     def _missing(self, kind: str, name: str, roots: tuple[Path, ...]) -> FileMissing:
         names = self.list(kind)
         # The message may reach a stranger, who learns no path of this computer from it.
-        looked = ", ".join(f"{root.parent.name}/{root.name}" for root in roots)
+        looked = ", ".join("/".join(root.parts[-2:]) for root in roots)
         hint = _nearest(name, names) if names else "; there is none: put files there"
-        error = FileMissing(f"{name!r} is not among the {kind} (looked in {looked}){hint}")
+        error = FileMissing(f"{name!r} is not in {kind} (looked in {looked}){hint}")
         error.add_note("looked in:\n" + "\n".join(f"  {root.absolute()}" for root in roots))
         return error
 

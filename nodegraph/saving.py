@@ -9,15 +9,14 @@ blocks only its own number, and is removed a day later by the next who saves the
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from .errors import NodeGraphError
 from .names import UnsafeName, checked, inside
@@ -93,8 +92,8 @@ def reserve(
     text = checked(expand(prefix, now, width, height))
     stems = [_stem(root, kind, text, index) for index in range(count)]
     try:
-        for folder in dict.fromkeys(stem.parent for stem in stems):
-            folder.mkdir(parents=True, exist_ok=True)
+        for stem in stems:
+            stem.folder.mkdir(parents=True, exist_ok=True)
         taken = _take(stems, suffix)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -137,31 +136,44 @@ def _date(pattern: str, now: datetime) -> str:
     return re.sub(r"yyyy|yy|MM?|dd?|hh?|mm?|ss?", part, pattern)
 
 
-def _stem(root: Path, kind: str, text: str, index: int) -> Path:
-    """Where the name begins: folder and prefix, without the counter."""
+class _Stem(NamedTuple):
+    """Where names begin: the folder, links followed, and the prefix, which may be empty."""
+
+    folder: Path
+    prefix: str
+
+
+def _stem(root: Path, kind: str, text: str, index: int) -> _Stem:
     text = text.replace("%batch_num%", str(index))
     folder, _, name = text.rpartition("/")
     parent = root / PurePosixPath(folder)
     absolute = text.startswith("/") or re.match(r"[A-Za-z]:/", text)
     if absolute or name in (".", "..") or not inside(parent, root):
         raise UnsafeName(f"the prefix {text!r} leads out of the {kind} folder: give it without ..")
-    return Path(os.path.realpath(parent)) / name
+    return _Stem(Path(os.path.realpath(parent)), name)
 
 
-def _take(stems: list[Path], suffix: str) -> list[Path]:
+def _take(stems: list[_Stem], suffix: str) -> list[Path]:
     """Take names with consecutive counters; all of them, or try again further on."""
-    start = 1 + max((_highest(stem) for stem in dict.fromkeys(stems)), default=0)
-    for first in itertools.count(start):
-        taken: list[Path] = []
-        for number, stem in enumerate(stems, first):
-            path = stem.with_name(f"{stem.name}_{number:05}_{suffix}")
+    first = 1 + max((_highest(stem) for stem in dict.fromkeys(stems)), default=0)
+    while True:
+        paths = [
+            stem.folder / f"{stem.prefix}_{number:05}_{suffix}"
+            for number, stem in enumerate(stems, first)
+        ]
+        if _create_all(paths):
+            return paths
+        first += 1
+
+
+def _create_all(paths: list[Path]) -> bool:
+    with contextlib.ExitStack() as undo:
+        for path in paths:
             if not _create(path):
-                break
-            taken.append(path)
-        else:
-            return taken
-        _give_up(taken)
-    raise AssertionError("the counter is endless")
+                return False
+            undo.callback(_hidden(path).unlink, missing_ok=True)
+        undo.pop_all()
+        return True
 
 
 def _create(path: Path) -> bool:
@@ -177,16 +189,11 @@ def _create(path: Path) -> bool:
     return True
 
 
-def _give_up(paths: Iterable[Path]) -> None:
-    for path in paths:
-        _hidden(path).unlink(missing_ok=True)
-
-
-def _highest(stem: Path) -> int:
+def _highest(stem: _Stem) -> int:
     """The highest counter in use with this prefix, whatever the suffix."""
-    pattern = re.compile(rf"\.?{re.escape(stem.name)}_(\d+)_.*", re.IGNORECASE | re.DOTALL)
+    pattern = re.compile(rf"\.?{re.escape(stem.prefix)}_(\d+)_.*", re.IGNORECASE | re.DOTALL)
     highest = 0
-    with os.scandir(stem.parent) as entries:
+    with os.scandir(stem.folder) as entries:
         for entry in entries:
             match = pattern.fullmatch(entry.name)
             if match is None:

@@ -109,7 +109,7 @@ class Settings:
         for name, given in (overrides or {}).items():
             if given is not None:
                 flag = "--" + name.replace("_", "-")
-                values[_known(name, flag)] = _value(name, given, flag)
+                values[name] = _value(_known(name, flag), given, flag)
         return cls(**values)
 
 

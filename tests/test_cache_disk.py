@@ -42,7 +42,7 @@ def key(number: int) -> str:
 
 
 def latent(value: float = 1.0, size: int = 1000) -> tuple[Latent]:
-    return (Latent(torch.full((size,), value)),)
+    return (Latent(torch.full((size,), float(value))),)
 
 
 def offer(
@@ -166,8 +166,7 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     cache.close()
 
     kept = {number for number in range(5) if cache.path(key(number)).exists()}
-    assert kept == {0, 1, 3, 4} or kept == {0, 1, 4}
-    assert not cache.path(key(2)).exists()
+    assert kept == {0, 1, 3, 4}
     assert total(tmp_path) <= 20_000
 
 
@@ -569,7 +568,7 @@ def test_use_that_cannot_be_noted_is_still_a_hit(
     offer(cache, key(1), latent())
     cache.flush()
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "utime", refuse)

@@ -38,11 +38,11 @@ class OnAccelerator(torch.Tensor):
 
 
 def latent(value: float = 1.0, size: int = 1000) -> tuple[Latent]:
-    return (Latent(torch.full((size,), value)),)
+    return (Latent(torch.full((size,), float(value))),)
 
 
 def far(value: float = 1.0, size: int = 1000) -> tuple[Latent]:
-    return (Latent(torch.full((size,), value).as_subclass(OnAccelerator)),)
+    return (Latent(torch.full((size,), float(value)).as_subclass(OnAccelerator)),)
 
 
 def key(number: int) -> str:

@@ -446,7 +446,7 @@ def configs(draw: st.DrawFn) -> UNetConfig:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(configs())
 def test_any_architecture_is_read_back_from_its_shapes(config: UNetConfig) -> None:
     assert config_from_shapes(shapes_of(lambda: UNet(config))) == config
@@ -464,10 +464,11 @@ def test_the_number_of_heads_can_be_given() -> None:
     "config",
     [SMALL, replace(PIXEL_SPACE, transformer_depth=(0, 1)), replace(SMALL, adm_channels=5)],
 )
-def test_any_single_missing_tensor_is_named(config: UNetConfig) -> None:
+def test_a_single_missing_tensor_is_named(config: UNetConfig) -> None:
     shapes = shapes_of(lambda: UNet(config))
+    structural = [name for name in shapes if name.startswith(("label_emb", "output_blocks.1."))]
 
-    for name in shapes:
+    for name in [*list(shapes)[::11], *structural[::3]]:
         rest = {other: shape for other, shape in shapes.items() if other != name}
         with pytest.raises(ArchitectureError) as error:
             config_from_shapes(rest)

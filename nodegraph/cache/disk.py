@@ -134,8 +134,7 @@ class DiskCache:
         except (OSError, MemoryError) as error:
             self._warn(f"the result cache cannot read from {self.folder}: {_why(error)}")
             return None
-        with contextlib.suppress(OSError):  # a folder that may only be read still gives hits
-            os.utime(path)
+        _mark_used(path)
         with self._lock:
             self._counts["hits"] += 1
             if self._sizes is not None and path.name in self._sizes:
@@ -191,6 +190,7 @@ class DiskCache:
         temporary = self._temporary(path.stem)
         try:
             write(temporary, job.key, packed, job.seconds)
+            _mark_used(temporary)
             _sync(temporary)
             if fingerprint(job.outputs) != job.fingerprint:
                 self._count("changed")
@@ -275,6 +275,12 @@ class DiskCache:
             self.warnings.append(message)
         if self._on_warning is not None:
             self._on_warning(message)
+
+
+def _mark_used(path: Path) -> None:
+    now = time.time_ns()  # finer than the clock that file systems stamp with on their own
+    with contextlib.suppress(OSError):  # a folder that may only be read still gives hits
+        os.utime(path, ns=(now, now))
 
 
 def _is_temporary(name: str) -> bool:

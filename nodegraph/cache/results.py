@@ -72,14 +72,11 @@ class CacheStats:
     disk: DiskStats | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class _Held:
     entry: Entry
     on_devices: dict[str, int]  # bytes by accelerator
-
-    @property
-    def device_bytes(self) -> int:
-        return sum(self.on_devices.values())
+    device_bytes: int  # all of those together
 
     def on(self, device: str | None) -> int:
         """Bytes on `device`; "cuda" means all of "cuda:0", "cuda:1" ..., None any accelerator."""
@@ -204,7 +201,7 @@ class Cache:
 
     def _keep(self, key: str, entry: Entry, sizes: dict[str, int]) -> bool:
         """Put an entry in memory and make room; whether it stayed."""
-        held = _Held(entry, _accelerators(sizes))
+        held = _held(entry, sizes)
         if held.device_bytes > self.device_limit:
             moved = self._moved(held)
             if moved is None:
@@ -319,8 +316,9 @@ class Cache:
         entry = replace(
             old, outputs=outputs, fingerprint=fingerprint_of(outputs), nbytes=sum(sizes.values())
         )
-        return _Held(entry, _accelerators(sizes))
+        return _held(entry, sizes)
 
 
-def _accelerators(sizes: dict[str, int]) -> dict[str, int]:
-    return {device: size for device, size in sizes.items() if device != "cpu"}
+def _held(entry: Entry, sizes: dict[str, int]) -> _Held:
+    on_devices = {device: size for device, size in sizes.items() if device != "cpu"}
+    return _Held(entry, on_devices, sum(on_devices.values()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .tree import everything, is_array, is_tensor
+from .tree import PLAIN, everything, is_array, is_tensor
 
 OBJECT_BYTES = 64  # what one object is taken to cost, beside the memory it points to
 
@@ -19,17 +19,21 @@ def nbytes(value: Any) -> int:
 
 def device_bytes(value: Any) -> dict[str, int]:
     """`nbytes` by device: `{"cpu": ..., "cuda:0": ...}`; objects and arrays are on the CPU."""
-    held = {"cpu": 0}
-    storages: set[tuple[str, int]] = set()
+    host = 0
+    storages: dict[tuple[str, int], int] = {}
     for leaf in everything(value):
-        held["cpu"] += OBJECT_BYTES
+        host += OBJECT_BYTES
         if isinstance(leaf, (str, bytes, bytearray)):
-            held["cpu"] += len(leaf)
-        elif is_tensor(leaf) and str(leaf.layout) == "torch.strided":
-            storage, device = leaf.untyped_storage(), str(leaf.device)
-            if device != "meta" and (device, storage.data_ptr()) not in storages:
-                storages.add((device, storage.data_ptr()))
-                held[device] = held.get(device, 0) + storage.nbytes()
+            host += len(leaf)
+        elif type(leaf) in PLAIN:
+            continue
+        elif is_tensor(leaf):
+            if leaf.device.type != "meta" and str(leaf.layout) == "torch.strided":
+                storage = leaf.untyped_storage()
+                storages[str(leaf.device), storage.data_ptr()] = storage.nbytes()
         elif is_array(leaf) and leaf.base is None:
-            held["cpu"] += leaf.nbytes
+            host += leaf.nbytes
+    held = {"cpu": host}
+    for (device, _), size in storages.items():
+        held[device] = held.get(device, 0) + size
     return held

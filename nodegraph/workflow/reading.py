@@ -186,7 +186,8 @@ def _body(data: Mapping[str, Any], where: str) -> Body:
     for index, entry in enumerate(_list(data.get("links"), f"{where}, links")):
         if entry is not None:  # what the editor leaves of a removed link
             id, link = _link(entry, f"{where}, links[{index}]")
-            links[id] = link
+            if links.setdefault(id, link) != link:
+                raise DocumentError(f"{where}, links[{index}]: another link has the id {id}, too")
     return Body(
         nodes,
         links,

@@ -36,10 +36,25 @@ def per_level(given: Mapping[str, Any], name: str, levels: int) -> tuple[int, ..
     return values
 
 
-def one_value(given: Mapping[str, Any], name: str) -> Any:
-    """Option `name`, which diffusers also lets be a list of equal entries."""
+def whole(given: Mapping[str, Any], name: str) -> int:
+    """Option `name` as a whole number from 1 up; diffusers also lets it be a list of equal ones."""
     value = given[name]
     values = set(value) if isinstance(value, (list, tuple)) else {value}
-    if len(values) != 1:
-        raise ArchitectureError(f"{name} must be the same at every level, got {value!r}")
-    return values.pop()
+    number = values.pop() if len(values) == 1 else None
+    if type(number) is not int or number < 1:
+        raise ArchitectureError(
+            f"{name} must be a whole number from 1 up, the same at every level, got {value!r}"
+        )
+    return number
+
+
+def widths(given: Mapping[str, Any]) -> tuple[int, tuple[int, ...]]:
+    """block_out_channels as the first level's channels and every level's multiple of them."""
+    value = given["block_out_channels"]
+    channels = per_level(
+        given, "block_out_channels", len(value) if hasattr(value, "__len__") else 1
+    )
+    base = channels[0]
+    if bad := [width for width in channels if width % base]:
+        raise ArchitectureError(f"block_out_channels: {bad[0]} is no multiple of {base}")
+    return base, tuple(width // base for width in channels)

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from .diffusers_options import one_value, per_level, require_options
+from .diffusers_options import per_level, require_options, whole, widths
 from .errors import ArchitectureError
 from .renaming import choose, rename
 from .shapes import shapes_of
@@ -168,28 +168,26 @@ def config_from_diffusers(config: Mapping[str, Any]) -> UNetConfig:
     """
     given = {**DEFAULTS, **config}
     require_options(given, FIXED, "UNet2DConditionModel")
-    widths = [int(width) for width in given["block_out_channels"]]
-    if bad := [width for width in widths if width % widths[0]]:
-        raise ArchitectureError(f"block_out_channels: {bad[0]} is no multiple of {widths[0]}")
-    levels = len(widths)
-    depths = per_level(given, "transformer_layers_per_block", levels)
-    attends = _attends(given, levels)
+    base, mults = widths(given)
+    depths = per_level(given, "transformer_layers_per_block", len(mults))
+    attends = _attends(given, len(mults))
     vector = bool(given["class_embed_type"] or given["addition_embed_type"])
-    num_heads, head_channels = _heads(given, widths, attends)
+    classes = not vector and given["num_class_embeds"] is not None
+    num_heads, head_channels = _heads(given, [base * mult for mult in mults], attends)
     return UNetConfig(
-        in_channels=given["in_channels"],
-        out_channels=given["out_channels"],
-        model_channels=widths[0],
-        channel_mult=tuple(width // widths[0] for width in widths),
-        num_res_blocks=per_level(given, "layers_per_block", levels),
+        in_channels=whole(given, "in_channels"),
+        out_channels=whole(given, "out_channels"),
+        model_channels=base,
+        channel_mult=mults,
+        num_res_blocks=per_level(given, "layers_per_block", len(mults)),
         transformer_depth=tuple(d if a else 0 for d, a in zip(depths, attends, strict=True)),
         middle_depth=depths[-1],
-        context_dim=one_value(given, "cross_attention_dim"),
+        context_dim=whole(given, "cross_attention_dim"),
         num_heads=num_heads,
         head_channels=head_channels,
-        use_linear_projection=given["use_linear_projection"],
-        num_classes=None if vector else given["num_class_embeds"],
-        adm_channels=given["projection_class_embeddings_input_dim"] if vector else None,
+        use_linear_projection=bool(given["use_linear_projection"]),
+        num_classes=whole(given, "num_class_embeds") if classes else None,
+        adm_channels=whole(given, "projection_class_embeddings_input_dim") if vector else None,
     )
 
 
@@ -210,17 +208,17 @@ def _attends(given: Mapping[str, Any], levels: int) -> list[bool]:
 
 
 def _heads(
-    given: Mapping[str, Any], widths: list[int], attends: list[bool]
+    given: Mapping[str, Any], channels: list[int], attends: list[bool]
 ) -> tuple[int | None, int | None]:
     """(num_heads, head_channels); diffusers' attention_head_dim is a number of heads."""
     name = "attention_head_dim" if given["num_attention_heads"] is None else "num_attention_heads"
-    heads = per_level(given, name, len(widths))
-    used = [(h, c) for h, c, a in zip(heads, widths, attends, strict=True) if a]
-    used.append((heads[-1], widths[-1]))  # the middle
+    heads = per_level(given, name, len(channels))
+    used = [(h, c) for h, c, a in zip(heads, channels, attends, strict=True) if a]
+    used.append((heads[-1], channels[-1]))  # the middle
     if len({h for h, _ in used}) == 1:
         return heads[-1], None
     if len({c / h for h, c in used}) == 1:
-        return None, widths[-1] // heads[-1]
+        return None, channels[-1] // heads[-1]
     raise ArchitectureError(
         f"{name} {given[name]}: neither the number of heads nor their width is the same everywhere"
     )

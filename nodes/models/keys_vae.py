@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from .diffusers_options import require_options
+from .diffusers_options import require_options, whole, widths
 from .errors import ArchitectureError
 from .renaming import choose, rename
 from .shapes import shapes_of
@@ -125,23 +125,21 @@ def config_from_diffusers(config: Mapping[str, Any]) -> VAEConfig:
     """
     given = {**DEFAULTS, **config}
     require_options(given, FIXED, "AutoencoderKL")
-    widths = [int(width) for width in given["block_out_channels"]]
-    if bad := [width for width in widths if width % widths[0]]:
-        raise ArchitectureError(f"block_out_channels: {bad[0]} is no multiple of {widths[0]}")
+    base, mults = widths(given)
     down = [kind.startswith("Attn") for kind in given["down_block_types"]]
     up = [kind.startswith("Attn") for kind in given["up_block_types"]]
-    if down != up[::-1] or len(down) != len(widths):
+    if down != up[::-1] or len(down) != len(mults):
         raise ArchitectureError(
             f"down_block_types {given['down_block_types']} and up_block_types "
-            f"{given['up_block_types']} do not mirror each other over {len(widths)} levels"
+            f"{given['up_block_types']} do not mirror each other over {len(mults)} levels"
         )
     return VAEConfig(
-        channels=widths[0],
-        channel_mult=tuple(width // widths[0] for width in widths),
-        num_res_blocks=given["layers_per_block"],
+        channels=base,
+        channel_mult=mults,
+        num_res_blocks=whole(given, "layers_per_block"),
         attention_levels=tuple(level for level, attends in enumerate(down) if attends),
-        in_channels=given["in_channels"],
-        out_channels=given["out_channels"],
-        z_channels=given["latent_channels"],
-        embed_dim=given["latent_channels"],
+        in_channels=whole(given, "in_channels"),
+        out_channels=whole(given, "out_channels"),
+        z_channels=whole(given, "latent_channels"),
+        embed_dim=whole(given, "latent_channels"),
     )

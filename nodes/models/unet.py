@@ -165,7 +165,7 @@ class FeedForward(nn.Module):
         rows = x.flatten(0, 1)  # (B, L, C) -> (B L, C)
         if x.device.type != "cpu" or len(rows) <= CPU_ROWS:
             return self.net(x)
-        return torch.cat([self.net(part) for part in rows.split(CPU_ROWS)]).view(x.shape)
+        return torch.cat([self.net(part) for part in torch.split(rows, CPU_ROWS)]).view(x.shape)
 
 
 class TransformerBlock(nn.Module):

@@ -6,12 +6,9 @@ whose entries are FileReaders by suffix (".png").
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from .errors import DocumentError, NodeGraphError
@@ -21,7 +18,6 @@ from .workflow import load_document as from_json
 
 Source = str | Path | Mapping[str, Any]
 READERS = "file_readers"
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Document:
     """A graph document, and what came with it.
 
     source:   the file, if it was one. workflow: the editor's form. manifest: of a picture's maker.
-    warnings: what a conversion could not keep.
+    warnings: what a conversion from the editor's form guessed or left out.
     """
 
     document: Mapping[str, Any]
@@ -52,23 +48,49 @@ class Document:
     warnings: tuple[str, ...] = ()
 
 
-def load_document(
-    source: Source, registry: Registry, *, max_bytes: int = MAX_BYTES
-) -> Document:
+def load_document(source: Source, registry: Registry, *, max_bytes: int = MAX_BYTES) -> Document:
     """The document in a file or given as data. Raises DocumentError."""
     if not isinstance(source, (str, Path)):
         return _from_data(source, registry, None)
     path = Path(source)
     reader = registry.extensions.get(READERS, {}).get(path.suffix.lower())
-    if reader is None:
-        return _from_data(read(path, max_bytes=max_bytes), registry, path)
-    return _from_picture(path, reader, registry)
+    if reader is not None:
+        size_of(path)
+        return _from_picture(path, reader, registry)
+    return _from_data(read_json(path, max_bytes=max_bytes), registry, path)
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
+    """What a JSON file holds. Raises DocumentError, before reading it if it is too large."""
+    size = size_of(path)
+    if size > max_bytes:
+        raise DocumentError(f"{path} has {size:,} bytes; a graph may have {max_bytes:,}")
+    return read(path, max_bytes=max_bytes)
+
+
+def size_of(path: Path) -> int:
+    """Bytes in a file. Raises DocumentError where there is no such file."""
+    try:
+        if path.is_dir():
+            raise DocumentError(f"{path} is a folder; give the file of a graph")
+        return path.stat().st_size
+    except FileNotFoundError:
+        raise DocumentError(f"there is no file {path}") from None
+    except (OSError, ValueError) as error:  # too long a name; a null character in it
+        reason = getattr(error, "strerror", None) or error
+        raise DocumentError(f"{str(path)!r} cannot be read: {reason}") from error
 
 
 def _from_data(data: Any, registry: Registry, path: Path | None) -> Document:
     warnings: list[str] = []
-    document, workflow = from_json(data, registry, warn=warnings.append)
-    return Document(document, path, workflow, {}, tuple(warnings))
+    try:
+        document, workflow = from_json(data, registry, warn=warnings.append)
+    except DocumentError as error:
+        if path is None:
+            raise
+        raise DocumentError(_about(path, str(error))) from error
+    named = {str(id): entry for id, entry in document.items()}
+    return Document(named, path, workflow, {}, tuple(warnings))
 
 
 def _from_picture(path: Path, reader: FileReader, registry: Registry) -> Document:
@@ -76,86 +98,28 @@ def _from_picture(path: Path, reader: FileReader, registry: Registry) -> Documen
         texts = reader.texts(path)
     except NodeGraphError:
         raise
-    except Exception as error:
-        raise DocumentError(f"{path} cannot be read: {error}") from error
-    prompt, workflow = texts.get("prompt"), texts.get("workflow")
-    if not isinstance(prompt, Mapping) and not isinstance(workflow, Mapping):
+    except Exception as error:  # a reader may come from a plugin, and raise anything
+        reason = str(error).removeprefix(f"{path.name}: ") or type(error).__name__
+        raise DocumentError(f"{path} cannot be read: {reason}") from error
+    graphs = (texts.get("prompt"), texts.get("workflow"))
+    graph = next((each for each in graphs if isinstance(each, Mapping) and each), None)
+    if graph is None:
         raise DocumentError(
-            f"{path} carries no graph: it has no text chunk named prompt or workflow; pictures "
-            "keep theirs only if nothing re-saved them"
+            f"{path} carries no graph: it has no text named prompt or workflow. Pictures keep "
+            "theirs only as long as no other program saves them anew"
         )
-    found = _from_data(prompt if isinstance(prompt, Mapping) else workflow, registry, path)
-    manifest = texts.get("nodegraph")
+    found = _from_data(graph, registry, path)
+    workflow, manifest = texts.get("workflow"), texts.get("nodegraph")
     return Document(
         found.document,
         path,
-        workflow if isinstance(workflow, Mapping) else None,
+        workflow if isinstance(workflow, Mapping) else found.workflow,
         manifest if isinstance(manifest, Mapping) else {},
         found.warnings,
     )
 
 
-def with_values(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with inputs changed, given as {"node.input": value}; itself left as it is.
-
-    A node is named by its id, its title or, if there is only one of them, its type. Raises
-    DocumentError for a node that is not there.
-    """
-    changed = dict(document)
-    for name, value in values.items():
-        node, dot, input = name.rpartition(".")
-        if not dot or not node or not input:
-            raise DocumentError(f"{name!r} does not name an input; write NODE.INPUT, as in 3.seed")
-        id = find_node(changed, node)
-        entry = changed[id]
-        literal = {"__value__": value} if isinstance(value, list) else value
-        changed[id] = {**entry, "inputs": {**_inputs(entry), input: literal}}
-    return changed
-
-
-def find_node(document: Mapping[str, Any], name: str) -> str:
-    """The id of the node with this id, title or type. Raises DocumentError."""
-    if name in document:
-        return name
-    for by in (_title, _class_type):
-        found = [id for id, entry in document.items() if by(entry) == name]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise DocumentError(f"{name!r} is not one node but {len(found)}: {', '.join(found)}")
-    known = [*document, *(str(by(e)) for e in document.values() for by in (_title, _class_type))]
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise DocumentError(f"the graph has no node {name!r}{hint}")
-
-
-def parse_value(text: str) -> Any:
-    """A value from the command line: JSON where it is JSON, else text as it stands."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def parse_values(text: str) -> Sequence[Any]:
-    """Several values: a JSON list, or values between commas."""
-    whole = parse_value(text)
-    if isinstance(whole, list):
-        return whole
-    return [parse_value(part.strip()) for part in text.split(",")]
-
-
-def _inputs(entry: Any) -> Mapping[str, Any]:
-    inputs = entry.get("inputs") if isinstance(entry, Mapping) else None
-    return inputs if isinstance(inputs, Mapping) else {}
-
-
-def _title(entry: Any) -> str | None:
-    meta = entry.get("_meta") if isinstance(entry, Mapping) else None
-    title = meta.get("title") if isinstance(meta, Mapping) else None
-    return title if isinstance(title, str) else None
-
-
-def _class_type(entry: Any) -> str | None:
-    name = entry.get("class_type") if isinstance(entry, Mapping) else None
-    return name if isinstance(name, str) else None
+def _about(path: Path, message: str) -> str:
+    """A message about "the document", with the file in its place."""
+    what = "the document"
+    return f"{path}{message[len(what) :]}" if message.startswith(what) else f"{path}: {message}"

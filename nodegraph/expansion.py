@@ -1,11 +1,11 @@
 """A node that stands for a subgraph: instead of values it returns nodes to run in its place.
 
-    def repeat(image: Image, times: int, *, context: Context) -> Image | Expansion:
-        build = Builder()
-        link = context.links["image"]
-        for _ in range(times):
-            link = build.add("ImageInvert", image=link)
-        return build.result(link)
+def repeat(image: Image, times: int, *, context: Context) -> Image | Expansion:
+    build = Builder()
+    link = context.links["image"]
+    for _ in range(times):
+        link = build.add("ImageInvert", image=link)
+    return build.result(link)
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Builder:
 
     _nodes: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, class_type: str, **inputs: Any) -> Link:
+    def add(self, class_type: str, /, **inputs: Any) -> Link:
         """Add a node; returns a link to its first output."""
         id = str(len(self._nodes) + 1)
         self._nodes[id] = {

@@ -8,27 +8,38 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from .errors import FileMissing
-from .node import FileOf, Number, Port, Seed
+from .ports import FileOf, Number, Port, Seed
 from .registry import Registry
-from .types import ANYTHING
+from .types import ANYTHING, PRIMITIVES
 
 MAX_DEPTH = 64
 SHOWN_OPTIONS = 20
+LONGEST_SHOWN = 80  # characters of a value in a message
+LONGEST_NAME = (
+    200  # of a name that a nearest choice is looked for: the search is slow for long ones
+)
+INT_MIN, INT_MAX = -(2**63), 2**64 - 1  # what 64 bits hold, signed or not
+
+NO_EXTRA: Mapping[str, Any] = MappingProxyType({})
 
 
-class Problem(Exception):
-    """A value does not fit its port."""
+class Problem(Exception):  # noqa: N818 - the document's, not the program's
+    """A value does not fit its port. `extra`: machine-readable facts."""
 
-    def __init__(self, type: str, message: str, details: str) -> None:
+    def __init__(
+        self, type: str, message: str, details: str, extra: Mapping[str, Any] = NO_EXTRA
+    ) -> None:
         super().__init__(details)
         self.type = type
         self.message = message
         self.details = details
+        self.extra = extra
 
 
 @dataclass(frozen=True)
@@ -41,14 +52,18 @@ class Literals:
         """The value as the node will get it. Raises Problem."""
         if port.is_list:
             items = value if isinstance(value, list) else [value]
-            return [self._one(port, item) for item in items]
-        return self._one(port, value)
+            return [self.item(port, item) for item in items]
+        return self.item(port, value)
 
-    def _one(self, port: Port, value: Any) -> Any:
+    def item(self, port: Port, value: Any) -> Any:
+        """One value; of a list port, one item. Raises Problem."""
         if port.type == ANYTHING:
             return _checked_tree(value)
+        if "," not in port.type:
+            return self._typed(port, port.type, value)
         problems: list[Problem] = []
-        for wire in port.type.split(","):
+        own = PRIMITIVES.get(type(value))  # "5" stays a text where either would do
+        for wire in sorted(port.type.split(","), key=lambda wire: wire != own):
             try:
                 return self._typed(port, wire, value)
             except Problem as problem:
@@ -71,12 +86,12 @@ class Literals:
                 raise Problem(
                     "invalid_input_type",
                     f"Failed to convert an input value to a {wire} value",
-                    f"takes a link to an output of type {wire}, not the value {_short(value)}",
+                    f"takes a link to an output of type {wire}, not the value {short(value)}",
                 )
 
     def _choice(self, port: Port, value: Any) -> str:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = str(value)  # names such as "2" are numbers in some clients
+            value = short(value)  # names such as "2" are numbers in some clients
         if not isinstance(value, str):
             raise _not_a("COMBO", value, "one of the choices, as text")
         if isinstance(port.widget, FileOf):
@@ -84,7 +99,7 @@ class Literals:
         options = self.registry.options(port) or ()
         if value in options:
             return value
-        same = [option for option in options if option.replace("\\", "/") == _slashes(value)]
+        same = [option for option in options if _slashes(option) == _slashes(value)]
         if same:
             return same[0]
         raise _not_in_list(port.name, value, options)
@@ -99,6 +114,15 @@ class Literals:
         return _slashes(value)
 
 
+def short(value: Any) -> str:
+    """The value for a message: whole, or its beginning."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits, an endless list
+        text = f"a {type(value).__name__} too large to show"
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+
+
 def _integer(value: Any) -> int:
     """An INT: 20, 20.0 or "20"; not 2.9, true, NaN or infinity."""
     if isinstance(value, str):
@@ -107,9 +131,11 @@ def _integer(value: Any) -> int:
         except ValueError:
             raise _not_a("INT", value, "a whole number") from None
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        return int(value)
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _not_a("INT", value, "a whole number")
+    if not INT_MIN <= value <= INT_MAX:
+        raise _not_a("INT", value, "a whole number that fits 64 bits")
     return value
 
 
@@ -134,7 +160,7 @@ def _real(value: Any) -> float:
 def _boolean(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    if value in (0, 1) and isinstance(value, (bool, int)):
+    if isinstance(value, (bool, int)) and value in (0, 1):
         return bool(value)
     raise _not_a("BOOLEAN", value, "true or false")
 
@@ -143,8 +169,16 @@ def _string(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
+        return str(_in_64_bits(value, "STRING"))
     raise _not_a("STRING", value, "text")
+
+
+def _in_64_bits(value: int | float, wire: str) -> int | float:
+    if isinstance(value, int) and not INT_MIN <= value <= INT_MAX:
+        raise _not_a(wire, value, "a number that fits 64 bits")
+    if not math.isfinite(value):
+        raise _not_a(wire, value, "a finite number")
+    return value
 
 
 def _in_range(port: Port, value: int | float) -> int | float:
@@ -154,14 +188,14 @@ def _in_range(port: Port, value: int | float) -> int | float:
     if low is not None and value < low:
         raise Problem(
             "value_smaller_than_min",
-            f"Value {_short(value)} smaller than min of {low}",
-            f"{_short(value)} is below the smallest value, {low}",
+            f"Value {short(value)} smaller than min of {low}",
+            f"{short(value)} is below the smallest value, {low}",
         )
     if high is not None and value > high:
         raise Problem(
             "value_bigger_than_max",
-            f"Value {_short(value)} bigger than max of {high}",
-            f"{_short(value)} is above the largest value, {high}",
+            f"Value {short(value)} bigger than max of {high}",
+            f"{short(value)} is above the largest value, {high}",
         )
     return value
 
@@ -177,45 +211,42 @@ def _checked_tree(value: Any) -> Any:
                 "Value is nested too deep",
                 f"is nested more than {MAX_DEPTH} levels deep",
             )
-        if isinstance(item, float) and not math.isfinite(item):
-            raise _not_a("number", item, "finite numbers")
-        todo.extend((child, depth + 1) for child in _children(item))
+        if isinstance(item, (int, float)):
+            _in_64_bits(item, "number")
+        else:
+            todo.extend((child, depth + 1) for child in _children(item))
     return value
 
 
-def _children(item: Any) -> Iterator[Any]:
-    if isinstance(item, dict):
-        yield from item.values()
-    elif isinstance(item, (list, tuple)):
-        yield from item
+def _children(item: Any) -> Iterable[Any]:
+    if item is None or isinstance(item, str):
+        return ()
+    if isinstance(item, (list, tuple)):
+        return item
+    if isinstance(item, dict) and all(isinstance(key, str) for key in item):
+        return item.values()
+    raise _not_a("JSON", item, "something JSON can carry")
 
 
 def _not_a(wire: str, value: Any, expected: str) -> Problem:
     return Problem(
         "invalid_input_type",
         f"Failed to convert an input value to a {wire} value",
-        f"{_short(value)} is not {expected}",
+        f"{short(value)} is not {expected}",
     )
 
 
 def _not_in_list(name: str, value: str, options: tuple[str, ...]) -> Problem:
-    close = difflib.get_close_matches(value, options, n=1, cutoff=0.5)
+    looked_for = value if len(value) <= LONGEST_NAME else ""
+    close = difflib.get_close_matches(looked_for, options, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(options) if len(options) <= SHOWN_OPTIONS else f"{len(options)} choices"
     return Problem(
         "value_not_in_list",
         "Value not in list",
-        f"{name}: {_short(value)} is not among {listed or 'the choices: there are none'}{hint}",
+        f"{name}: {short(value)} is not among {listed or 'the choices: there are none'}{hint}",
     )
 
 
 def _slashes(value: str) -> str:
     return value.replace("\\", "/")
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an int of thousands of digits, an endless list
-        text = f"a {type(value).__name__} too large to show"
-    return text if len(text) <= 80 else text[:77] + "..."

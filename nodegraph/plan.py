@@ -8,21 +8,24 @@ may hold a path, while what comes after it depends on the content alone. All of 
 one pass.
 
 Where a file name arrives over a link, the key is not known yet: it and all keys after it are None
-until the run knows the name (see `Keys.complete`).
+until the run knows the name (see `Keys.complete`). The same goes for a step whose file or hook
+gives trouble: the run asks again, and then it is that node's failure and nobody else's. What a node
+that is never cached gives has no content to build on, so what comes after it has no key at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .context import Precision
 from .expansion import Link
 from .graph import Graph, Node, literals_of
-from .node import FileOf, NodeType
+from .node import NodeType
+from .ports import FileOf, Port
 from .traversal import natural, post_order
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ class Step:
     """A node in its place in the plan.
 
     key:     under which its results are cached. content: what steps after it build on.
-    Both are None while a file name is still to arrive.
+    Both are None while they are not known.
     """
 
     node: Node
@@ -80,14 +83,13 @@ class Keys:
     hashes: FileHashes | None = None
 
     def step(self, node: Node, upstream: Mapping[str, str | None]) -> Step:
-        """The step of a node, given the keys of the nodes it reads from."""
-        links = node.links()
-        known = {name: upstream[link.node] for name, link in links}
-        late = any(isinstance(node.type.by_name[name].widget, FileOf) for name, _ in links)
-        files = tuple(self._files(node.type, node.inputs))
-        if late or None in known.values():
-            return Step(node, None, None, files)
-        return self._step(node, node.inputs, known, files)
+        """The step of a node, given the contents of the nodes it reads from."""
+        by_name = node.type.by_name
+        late = any(isinstance(by_name[name].widget, FileOf) for name, _ in node.links())
+        try:
+            return self._step(node, node.inputs, upstream, known=not late)
+        except Exception:  # whatever it is, the run meets it again, and says which node has it
+            return Step(node, None, None)
 
     def complete(
         self, node: Node, upstream: Mapping[str, str | None], arrived: Mapping[str, Any]
@@ -95,68 +97,66 @@ class Keys:
         """The step of a node whose linked inputs are known: `arrived`, by input name.
 
         A file name counts as a literal, a tuple of them (where values come as a list) as several.
+        Raises FileMissing, and what the node's fingerprint hook raises.
         """
         inputs = {**node.inputs, **_names_among(node.type, arrived)}
-        known = {name: upstream[link.node] for name, link in node.links() if name in upstream}
-        files = tuple(self._files(node.type, inputs))
-        return self._step(node, inputs, known, files)
+        return self._step(node, inputs, upstream, known=True)
 
     def _step(
         self,
         node: Node,
         inputs: Mapping[str, Any],
         upstream: Mapping[str, str | None],
-        files: tuple[FileUse, ...],
+        *,
+        known: bool,
     ) -> Step:
-        content = self._digest(node, inputs, upstream, files)
-        names = "".join(f"\n{use.input}={use.name}" for use in files)
-        key = _hash(content + names) if files else content
-        return Step(node, key, content, files)
+        files = {
+            port.name: self._files(port, port.widget, inputs[port.name])
+            for port in node.type.inputs
+            if isinstance(port.widget, FileOf)
+        }
+        uses = tuple(use for several in files.values() for use in several)
+        if not (known and node.type.cached) or _unknown(inputs, upstream):
+            return Step(node, None, None, uses)
+        content = self._digest(node.type, inputs, upstream, files)
+        names = [[use.input, use.name] for use in uses]
+        return Step(node, _hash([content, names]) if uses else content, content, uses)
 
     def _digest(
         self,
-        node: Node,
+        kind: NodeType,
         inputs: Mapping[str, Any],
         upstream: Mapping[str, str | None],
-        files: Iterable[FileUse],
+        files: Mapping[str, Sequence[FileUse]],
     ) -> str:
-        kind = node.type
         parts: dict[str, Any] = {}
-        read = {use.input for use in files}
         for port in kind.inputs:
-            value = inputs.get(port.name)
-            if port.name in read:
-                continue
+            value = inputs[port.name]
             if isinstance(value, Link):
-                parts[port.name] = ["link", upstream[port.name], value.slot]
+                parts[port.name] = ["link", upstream[value.node], value.slot]
+            elif files.get(port.name):
+                hashes = [use.sha256 for use in files[port.name]]
+                # One name, and a list of one, give results of different shape.
+                parts[port.name] = ["file" if isinstance(value, str) else "files", hashes]
             else:
                 parts[port.name] = ["value", value]
-        print_ = ""
+        fingerprint = ""
         if kind.fingerprint is not None:
-            print_ = kind.call_hook("fingerprint", literals_of(inputs))
-        content = [
-            KEY_FORMAT,
-            kind.identity,
-            kind.version,
-            self.precision,
-            self.device,
-            parts,
-            [[use.input, use.sha256] for use in files],
-            print_,
-        ]
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
-        return _hash(text)
+            fingerprint = kind.call_hook("fingerprint", literals_of(inputs))
+            if not isinstance(fingerprint, str):
+                what = type(fingerprint).__name__
+                raise TypeError(f"the fingerprint hook of {kind.name} gave {what}, not a text")
+        made_by = [KEY_FORMAT, kind.identity, kind.version, self.precision, self.device]
+        return _hash([made_by, parts, fingerprint])
 
-    def _files(self, kind: NodeType, inputs: Mapping[str, Any]) -> Iterable[FileUse]:
-        for port in kind.inputs:
-            widget = port.widget
-            if not isinstance(widget, FileOf) or self.folders is None or self.hashes is None:
-                continue
-            given = inputs.get(port.name)
-            if isinstance(given, tuple):
-                yield from (self._file(port.name, widget, name) for name in given)
-            elif isinstance(given, str) and given not in widget.extra:
-                yield self._file(port.name, widget, given)
+    def _files(self, port: Port, widget: FileOf, given: Any) -> list[FileUse]:
+        """The files that a name, or several, stand for; none if that is not known here."""
+        if self.folders is None or self.hashes is None or given in widget.extra:
+            return []
+        names = [given] if isinstance(given, str) else given
+        if not isinstance(names, (list, tuple)):
+            return []
+        return [self._file(port.name, widget, name) for name in names if isinstance(name, str)]
 
     def _file(self, input: str, widget: FileOf, name: str) -> FileUse:
         if name in widget.extra or self.folders is None or self.hashes is None:
@@ -190,11 +190,10 @@ def _names_among(kind: NodeType, arrived: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _hash(text: str) -> str:
+def _unknown(inputs: Mapping[str, Any], upstream: Mapping[str, str | None]) -> bool:
+    return any(isinstance(v, Link) and upstream[v.node] is None for v in inputs.values())
+
+
+def _hash(parts: Any) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=list)  # tuples
     return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (tuple, frozenset, set)):
-        return sorted(value) if isinstance(value, (frozenset, set)) else list(value)
-    raise TypeError(f"a literal of type {type(value).__name__} cannot be part of a key")

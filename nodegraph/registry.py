@@ -8,17 +8,21 @@ names for node types). What the core registers this way, a plugin can too.
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .errors import DeclarationError
-from .node import ChoiceOf, FileOf, NodeMark, NodeType, Port, declare
-from .types import Codec, PortType
+from .node import REQUIRED, ChoiceOf, FileOf, NodeMark, NodeType, Port, declare
+from .types import ANYTHING, PRIMITIVES, Codec, PortType
 
 if TYPE_CHECKING:
     from .folders import Folders
+
+RESERVED = frozenset({*PRIMITIVES.values(), "COMBO", ANYTHING, ""})
+LONGEST_NAME = 100  # of a name that a nearest one is looked for: the search is slow for long ones
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,7 @@ class _Tables:
 
     def copy(self) -> _Tables:
         extensions = {point: dict(entries) for point, entries in self.extensions.items()}
-        return _Tables(
-            dict(self.nodes), dict(self.port_types), dict(self.annotations), extensions
-        )
+        return _Tables(dict(self.nodes), dict(self.port_types), dict(self.annotations), extensions)
 
 
 class Registry:
@@ -75,6 +77,8 @@ class Registry:
         for module in modules:
             for value in vars(module).values():
                 _add_aliases(tables, module, value)
+        for kind in tables.nodes.values():
+            _check_choices(tables, kind)
         self._tables = tables
 
     @property
@@ -91,6 +95,8 @@ class Registry:
 
     def nearest(self, name: str) -> str | None:
         """The registered node type whose name is closest to `name`."""
+        if len(name) > LONGEST_NAME:
+            return None
         names = {known.lower(): known for known in self._tables.nodes}
         close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
         return names[close[0]] if close else None
@@ -116,14 +122,7 @@ class Registry:
 
 def _add_types(tables: _Tables, value: Any) -> None:
     if isinstance(value, PortType):
-        present = tables.port_types.get(value.name)
-        if present is not None and present != value:
-            raise DeclarationError(f"two port types are named {value.name}")
-        if tables.annotations.get(value.python, value.name) != value.name:
-            taken = tables.annotations[value.python]
-            raise DeclarationError(f"port types {taken} and {value.name} have one annotation")
-        tables.port_types[value.name] = value
-        tables.annotations[value.python] = value.name
+        _add_port_type(tables, value)
     elif isinstance(value, Extension):
         entries = tables.extensions.setdefault(value.point, {})
         for name, entry in value.entries.items():
@@ -132,8 +131,25 @@ def _add_types(tables: _Tables, value: Any) -> None:
             entries[name] = entry
 
 
+def _add_port_type(tables: _Tables, added: PortType) -> None:
+    name = added.name
+    if name in RESERVED or set(name) & {",", "*"}:
+        raise DeclarationError(f"a port type cannot be named {name!r}: choose another name")
+    if tables.port_types.get(name, added) != added:
+        raise DeclarationError(f"two port types are named {name}")
+    try:
+        taken = PRIMITIVES.get(added.python) or tables.annotations.get(added.python, name)
+    except TypeError:
+        raise DeclarationError(f"port type {name}: {added.python!r} is no annotation") from None
+    if taken != name:
+        raise DeclarationError(f"port types {taken} and {name} have one annotation")
+    tables.port_types[name] = added
+    tables.annotations[added.python] = name
+
+
 def _add_node(tables: _Tables, module: ModuleType, value: Any) -> None:
-    mark = getattr(value, "__node__", None)
+    # Statically: a module may hold objects that answer to any attribute.
+    mark = inspect.getattr_static(value, "__node__", None)
     if not isinstance(mark, NodeMark) or value.__module__ != module.__name__:
         return
     kind = declare(value, mark, tables.annotations)
@@ -158,3 +174,18 @@ def _claim(tables: _Tables, name: str, kind: NodeType) -> None:
             f"two nodes are named {name}: {taken.identity} and {kind.identity}; rename one"
         )
     tables.nodes[name] = kind
+
+
+def _check_choices(tables: _Tables, kind: NodeType) -> None:
+    """Defaults that are names at an extension point have to be registered there."""
+    for port in kind.inputs:
+        if not isinstance(port.widget, ChoiceOf) or port.default in (REQUIRED, None):
+            continue
+        entries = tables.extensions.get(port.widget.point)
+        for name in port.default if port.is_list else [port.default]:
+            if entries is not None and name not in entries:
+                listed = ", ".join(entries) or "nothing"
+                raise DeclarationError(
+                    f"node {kind.name}: parameter {port.name}: the default {name!r} is not among "
+                    f"the {port.widget.point}: {listed}"
+                )

@@ -51,7 +51,7 @@ class PortType:
 
 def accepts(wanted: str, given: str) -> bool:
     """Whether a link from an output of type `given` may feed an input of type `wanted`."""
-    if wanted == given or ANYTHING in (wanted, given):
+    if wanted == given or ANYTHING in wanted or ANYTHING in given:
         return True
     words = wanted.split(",")
     return all(
@@ -64,23 +64,25 @@ def structural(*classes: type) -> Codec:
     """A codec for tensors, plain data and trees of them in the given (frozen) dataclasses.
 
     A dataclass becomes {"$": class name, "fields": {...}}, a tuple {"$": "tuple", ...}, so the
-    value comes back with the types it had. Raises TypeError for any other class.
+    value comes back with the types it had. Raises TypeError for a value of any other class, also of
+    one derived from these (which would come back as something else).
     """
-    known = {cls.__name__: cls for cls in classes}
+    known = _by_name(classes)
 
     def encode(value: Any) -> Any:
-        if value is None or isinstance(value, (bool, int, float, str)) or _is_tensor(value):
+        kind = type(value)
+        if value is None or kind in PRIMITIVES or _is_tensor(value):
             return value
-        if type(value).__name__ in known and dataclasses.is_dataclass(value):
-            fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
-            return {"$": type(value).__name__, "fields": fields}
-        if isinstance(value, tuple):
+        if known.get(kind.__name__) is kind:
+            fields = {f.name: encode(getattr(value, f.name)) for f in _made_from(kind)}
+            return {"$": kind.__name__, "fields": fields}
+        if kind is tuple:
             return {"$": "tuple", "items": [encode(item) for item in value]}
-        if isinstance(value, list):
+        if kind is list:
             return [encode(item) for item in value]
-        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        if kind is dict and all(type(key) is str for key in value):
             return {"$": "dict", "items": {key: encode(item) for key, item in value.items()}}
-        raise TypeError(f"a value of type {type(value).__name__} cannot be stored")
+        raise TypeError(f"a value of type {kind.__name__} cannot be stored")
 
     def decode(data: Any) -> Any:
         if isinstance(data, list):
@@ -97,6 +99,21 @@ def structural(*classes: type) -> Codec:
                 return known[name](**fields)
 
     return Codec(encode, decode)
+
+
+def _by_name(classes: tuple[type, ...]) -> dict[str, type]:
+    known: dict[str, type] = {}
+    for cls in classes:
+        if not dataclasses.is_dataclass(cls):
+            raise TypeError(f"{cls.__name__} is no dataclass: a codec cannot take it apart")
+        if known.setdefault(cls.__name__, cls) is not cls or cls.__name__ in ("tuple", "dict"):
+            raise TypeError(f"two classes of one codec are named {cls.__name__}")
+    return known
+
+
+def _made_from(kind: type) -> list[dataclasses.Field[Any]]:
+    """The fields that the class is called with; it works out the others by itself."""
+    return [field for field in dataclasses.fields(kind) if field.init]
 
 
 def _is_tensor(value: Any) -> bool:

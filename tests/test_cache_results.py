@@ -353,6 +353,24 @@ def test_from_the_host_results_go_out() -> None:
     assert devices(cache, *map(key, range(6))).count("gone") == 2
 
 
+def test_a_hit_on_a_result_that_is_on_its_way_to_the_host_is_a_hit() -> None:
+    cache = Cache(memory_bytes=100_000, device_share=0.1)
+    found: list[Any] = []
+
+    class Watched(OnAccelerator):
+        def to(self, *args: Any, **kwargs: Any) -> Any:
+            found.append(cache.get("moving"))
+            return super().to(*args, **kwargs)
+
+    moving = (Latent(torch.ones(1000).as_subclass(Watched)),)
+    cache.put("moving", moving, seconds=1.0)
+    cache.put("b", far(), seconds=5.0)
+    cache.put("c", far(), seconds=5.0)
+
+    assert found[0].outputs is moving
+    assert devices(cache, "moving", "b", "c") == ["cpu", "cuda", "cuda"]
+
+
 def test_a_result_changed_on_its_device_does_not_move_to_the_host() -> None:
     cache, outputs = Cache(memory_bytes=100_000, device_share=0.1), far(1.0)
     cache.put("changed", outputs, seconds=1.0)

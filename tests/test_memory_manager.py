@@ -43,7 +43,7 @@ def in_threads(count: int, work: Callable[[], object]) -> list[BaseException]:
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run) for _ in range(count)]
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -221,6 +221,30 @@ def test_streamed_models_make_room_for_one_that_fits_beside_their_largest_layers
     assert device.ledger.peak <= 2 * SIZE - 8
 
 
+def test_a_lent_streamed_model_gives_up_what_it_only_keeps_for_one_that_then_fits() -> None:
+    class Small(ToySource):
+        key = "small"
+        nbytes = 4000
+
+        def load(self) -> nn.Module:
+            return nn.Linear(100, 10, bias=False)
+
+    device = SimulatedDevice()
+    manager = ModelManager(budgets={SIM: SIZE - 8}, host_budget=ROOMY, devices=[device])
+    small = Small()
+    small.nbytes = 4000
+
+    with manager.lease(ToySource(), SIM) as model:
+        answer(model)
+        assert device.ledger.present > SIZE - 8 - 4000
+        with manager.lease(small, SIM):
+            assert answer(model) == answer(toy())
+            streamed = {m.key: m.streamed for m in manager.stats().devices[SIM].models}
+
+    assert streamed == {"toy 0": True, "small": False}
+    assert device.ledger.peak <= SIZE - 8
+
+
 @pytest.mark.parametrize("share", [0.95, 0.6, 0.45])
 def test_a_model_beyond_the_budget_is_streamed_with_equal_bits(share: float) -> None:
     device = SimulatedDevice()
@@ -350,8 +374,10 @@ def test_a_failing_load_reaches_everybody_who_waits_and_the_next_lease_tries_aga
     class Failing(ToySource):
         def load(self) -> nn.Module:
             self.loads += 1
-            while sum(entry.waiting for entry in list(manager._mover.entries.values())) < 4:
-                time.sleep(0.001)  # until everybody waits for this load
+            for _ in range(5000):  # until everybody waits for this load
+                if sum(entry.waiting for entry in list(manager._mover.entries.values())) == 4:
+                    break
+                time.sleep(0.001)
             raise OSError("the disk is gone")
 
     failing = Failing()

@@ -1,6 +1,8 @@
 import copy
 import gc
 import itertools
+import threading
+import time
 
 import pytest
 import torch
@@ -103,12 +105,38 @@ def test_a_layer_that_uses_all_weights_of_its_children_at_once_computes_the_same
 def test_weights_that_somebody_holds_are_counted_until_they_are_free() -> None:
     bench = Bench(linears(4, 4, 4))
 
-    held = [layer.weight[:1] for layer in bench.module]
+    with torch.no_grad():
+        held = [layer.weight.detach()[:1] for layer in bench.module]
     assert bench.ledger.present == bench.device.ledger.present == 128
     del held
     bench.streamer.trim(0)
 
     assert bench.ledger.present == bench.device.ledger.present == 64
+
+
+def test_a_layer_with_weights_runs_in_one_thread_at_a_time() -> None:
+    running: list[int] = []
+    most = 0
+
+    class Watched(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            nonlocal most
+            running.append(1)
+            most = max(most, len(running))
+            time.sleep(0.02)  # long enough for the others to come
+            running.pop()
+            return super().forward(x)
+
+    module = nn.Sequential(Watched(2, 2), Watched(2, 2)).requires_grad_(False)
+    bench = Bench(module)
+    threads = [threading.Thread(target=module, args=(torch.ones(1, 2),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert most == 1
+    assert bench.device.ledger.peak == bench.streamer.floor
 
 
 def test_gradients_flow_through_a_streamed_model_to_its_input() -> None:

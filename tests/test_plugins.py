@@ -157,7 +157,7 @@ def test_one_plugins_failure_does_not_stop_the_others(tmp_path: Path, registry: 
 
 
 def test_disabled_plugins_are_left_alone(tmp_path: Path, registry: Registry) -> None:
-    plugin(tmp_path, "off", {"bad": "raise ValueError"}, "enabled: false")
+    plugin(tmp_path, "idle", {"bad": "raise ValueError"}, "enabled: false")
     plugin(tmp_path, "unwanted", {"bad": "raise ValueError"})
 
     assert load_all([tmp_path], registry, disabled=["unwanted"]) == []

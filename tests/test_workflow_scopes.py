@@ -256,9 +256,10 @@ def test_values_that_fit_no_order_are_not_guessed(registry: Registry) -> None:
     converted = convert(file.data, registry)
 
     assert converted.document["4:1"]["inputs"]["width"] == 64
-    assert converted.warnings == (
+    (warning,) = converted.warnings
+    assert warning == (
         "node 4: the values of its widgets do not fit the widgets of the subgraph sized; the "
-        "subgraph's own values are used",
+        "subgraph's own values are used"
     )
 
 

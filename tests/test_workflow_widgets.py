@@ -90,9 +90,10 @@ def test_values_left_over_are_reported(registry: Registry) -> None:
     found, warnings = named(registry, "EmptyLatentImage", [64, 64, 1, "extra", 3])
 
     assert found == {"width": 64, "height": 64, "batch_size": 1}
-    assert warnings == (
+    (warning,) = warnings
+    assert warning == (
         "node 1 (EmptyLatentImage): 2 of its widget values are left over; was it saved with "
-        "another version of the node?",
+        "another version of the node?"
     )
 
 
@@ -108,7 +109,5 @@ def test_values_by_name_need_no_order_and_strange_ones_are_reported(registry: Re
     found, warnings = named(registry, "KSampler", values)
 
     assert found == {"seed": 1, "steps": 4}
-    assert warnings == (
-        "node 1 (KSampler): 1 of its widget values are left over; was it saved with another "
-        "version of the node?",
-    )
+    assert len(warnings) == 1
+    assert "1 of its widget values are left over" in warnings[0]

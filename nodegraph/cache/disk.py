@@ -17,7 +17,7 @@ import re
 import tempfile
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ class DiskCache:
         self.warnings: deque[str] = deque(maxlen=100)
         self._on_warning = on_warning
         self._lock = threading.Lock()
-        self._sizes: OrderedDict[str, int] | None = None  # by file name, least recently used first
+        self._sizes: dict[str, int] | None = None  # by file name; None: not looked at yet
         self._total = 0
         self._scanned = 0.0
         self._counts = dict.fromkeys(
@@ -135,10 +135,7 @@ class DiskCache:
             self._warn(f"the result cache cannot read from {self.folder}: {_why(error)}")
             return None
         _mark_used(path)
-        with self._lock:
-            self._counts["hits"] += 1
-            if self._sizes is not None and path.name in self._sizes:
-                self._sizes.move_to_end(path.name)
+        self._count("hits")
         return found
 
     def drop(self, key: str) -> None:
@@ -233,18 +230,19 @@ class DiskCache:
         now = time.time()
         with os.scandir(self.folder) as entries:
             for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):  # gone by now, or another user's
                     status = entry.stat(follow_symlinks=False)
                     if entry.name.endswith(SUFFIX):
                         found.append((status.st_mtime_ns, entry.name, status.st_size))
                     elif _is_temporary(entry.name) and now - status.st_mtime > STALE_SECONDS:
                         os.unlink(entry.path)
         with self._lock:
-            self._sizes = OrderedDict((name, size) for _, name, size in sorted(found))
+            self._sizes = {name: size for _, name, size in sorted(found)}
             self._total = sum(self._sizes.values())
             self._scanned = time.monotonic()
 
     def _evict(self) -> None:
+        """Remove files until there is room, straight after a scan: that is in the order of use."""
         low = KEPT * self.max_bytes
         while True:
             with self._lock:
@@ -274,7 +272,8 @@ class DiskCache:
                 return
             self.warnings.append(message)
         if self._on_warning is not None:
-            self._on_warning(message)
+            with contextlib.suppress(Exception):  # the writer's thread has to go on
+                self._on_warning(message)
 
 
 def _mark_used(path: Path) -> None:

@@ -245,7 +245,7 @@ class Cache:
             self._counts["hits"] += 1
             if self._held.get(key) is held:
                 self._ranking.use(key)
-                if held.device_bytes:
+                if key in self._on_devices:  # not if it is on its way to the host
                     self._on_devices.use(key)
 
     def _forget_changed(self, key: str, held: _Held) -> None:

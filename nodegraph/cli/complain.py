@@ -1,19 +1,30 @@
 """Errors as a good compiler prints them: what, where in the file, and what to do.
 
     error[value_not_in_list]: scheduler: 'karas' is not among ...; did you mean 'karras'?
-      --> graph.json:12: node 3 (KSampler), input scheduler
-       |  "scheduler": "karas",
+      --> graph.json:24:20: node 5 (KSampler), input scheduler
+       |
+    24 |       "scheduler": "karas",
+       |                    ^^^^^^^
+
+What the command line set, and what comes from a picture or an editor's file, is named instead:
+
+      --> --set 5.scheduler=karas: node 5 (KSampler), input scheduler
+
+And the exit codes, by kind of failure.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import traceback
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
-from pathlib import Path
 
-from ..errors import (
+from rich.text import Text
+
+from nodegraph.errors import (
     Cancelled,
     DocumentError,
     Fault,
@@ -21,9 +32,12 @@ from ..errors import (
     InvalidGraph,
     NodeGraphError,
     PluginError,
-    RunFailed,
     SettingsError,
 )
+
+from .pointing import Positions, Span, snippet
+
+COLOURS = {"error": "bold red", "warning": "bold yellow"}
 
 
 class Exit(IntEnum):
@@ -34,7 +48,7 @@ class Exit(IntEnum):
     USAGE = 2  # wrong options
     GRAPH = 3  # the document is no graph, or has faults
     NODE = 4  # a node failed; the others ran
-    SETTINGS = 5  # a setting or plugin is wrong, a file is missing
+    SETTINGS = 5  # a setting or plugin is wrong, a file or package is missing
     DIFFERENT = 6  # --verify: the pixels are not the same
     CANCELLED = 130  # Ctrl-C
 
@@ -46,84 +60,104 @@ def exit_code(error: BaseException) -> Exit:
             return Exit.CANCELLED
         case InvalidGraph() | DocumentError():
             return Exit.GRAPH
-        case SettingsError() | PluginError() | FileMissing():
+        case SettingsError() | PluginError() | FileMissing() | MissingPackage():
             return Exit.SETTINGS
-        case RunFailed():
-            return Exit.NODE
-        case NodeGraphError():
+        case NodeGraphError():  # RunFailed among them
             return Exit.NODE
         case _:
             return Exit.INTERNAL
 
 
+class MissingPackage(NodeGraphError):
+    """A Python package that nodegraph needs is not installed."""
+
+
+def _nothing(_: Fault) -> Iterable[str]:
+    return ()
+
+
 @dataclass(frozen=True)
-class Position:
-    """A line of a file, from 1, and its text."""
+class Complaints:
+    """Turns faults into text.
 
-    line: int
-    text: str
+    name:  of the document. text: the file's, if it is JSON in API format.
+    typed: the command line's own words for each input it set, by the name it set it by.
+    notes: what else is to be said about a fault.
+    """
 
+    name: str
+    text: str = ""
+    typed: Mapping[str, str] = field(default_factory=dict)
+    notes: Callable[[Fault], Iterable[str]] = _nothing
 
-def describe(fault: Fault, source: Path | None, text: str = "", level: str = "error") -> str:
-    """A fault as a few lines. `text` is the file's, where it is JSON."""
-    lines = [f"{level}[{fault.type}]: {fault.details}"]
-    where = _where(fault)
-    position = locate(text, fault.node, fault.input) if fault.node is not None else None
-    name = "" if source is None else str(source)
-    if position is not None:
-        lines.append(f"  --> {name}:{position.line}: {where}")
-        lines.append(f"   |  {position.text}")
-    elif name or where:
-        lines.append(f"  --> {': '.join(part for part in (name, where) if part)}")
-    return "\n".join(lines)
+    def all(self, faults: Iterable[Fault], level: str = "error") -> Iterable[Text]:
+        """A text for each fault, an empty line at its end."""
+        positions = Positions(self.text)
+        for fault in faults:
+            yield self.one(fault, positions, level)
 
+    def one(self, fault: Fault, positions: Positions, level: str = "error") -> Text:
+        """One fault, as some lines."""
+        place, shown = self._place(fault, positions)
+        where = ": ".join(part for part in (place, _where(fault)) if part)
+        lines = [f"  --> {where}", *shown] if where else []
+        lines += [f"   = {note}" for note in self.notes(fault)]
+        body = "\n".join(["", *lines, ""])
+        return headline(f"{level}[{fault.type}]", fault.details, level).append(printable(body))
 
-def describe_all(
-    faults: Iterable[Fault], source: Path | None, text: str = "", level: str = "error"
-) -> str:
-    """Several faults, with an empty line between them."""
-    return "\n\n".join(describe(fault, source, text, level) for fault in faults)
-
-
-def locate(text: str, node: str, input: str | None) -> Position | None:
-    """Where in a JSON document a node's input stands, or the node itself. None if nowhere."""
-    try:
-        nodes = _members(text, _skip(text, 0))
-        if node not in nodes:
-            return None
-        start = nodes[node]
-        if input is not None:
-            inputs = _members(text, start).get("inputs")
-            found = None if inputs is None else _members(text, inputs).get(input)
-            start = start if found is None else found
-    except (ValueError, IndexError, RecursionError):
-        return None
-    line = text.count("\n", 0, start)
-    return Position(line + 1, text.splitlines()[line].strip()[:160])
+    def _place(self, fault: Fault, positions: Positions) -> tuple[str, list[str]]:
+        option = self.typed.get(fault.extra.get("set_as") or fault.extra.get("target") or "")
+        if option is not None:
+            return option, []
+        span = None if fault.node is None else positions.find(fault.node, fault.input, key=_key(fault))
+        if span is None:
+            return self.name, []
+        line, column, shown = snippet(self.text, span)
+        return f"{self.name}:{line}:{column}", shown
 
 
-def _members(text: str, start: int) -> Mapping[str, int]:
-    """Where the values of an object that opens at `start` begin, by key."""
-    decoder = json.JSONDecoder()
-    found: dict[str, int] = {}
-    if text[start] != "{":
-        return found
-    at = _skip(text, start + 1)
-    while text[at] != "}":
-        key, at = decoder.raw_decode(text, at)
-        at = _skip(text, _skip(text, at) + 1)  # over the colon
-        found[key] = at
-        _, at = decoder.raw_decode(text, at)
-        at = _skip(text, at)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-    return found
+def headline(label: str, message: str, level: str = "error") -> Text:
+    """`error: message`, the label in the level's colour."""
+    text = Text(printable(label), COLOURS[level], end="\n")
+    return text.append(f": {printable(message)}", "default")
 
 
-def _skip(text: str, at: int) -> int:
-    while text[at] in " \t\r\n":
-        at += 1
-    return at
+def describe(error: BaseException) -> Text:
+    """An error that is no list of faults: its message, and the notes that came with it."""
+    text = headline("error", str(error))
+    broken = error.__cause__
+    if isinstance(broken, json.JSONDecodeError):
+        _, _, shown = snippet(broken.doc, Span(broken.pos, broken.pos + 1))
+        text.append("\n" + "\n".join(shown))
+    for note in notes_of(error):
+        text.append(f"\n   = {printable(note)}")
+    return text
+
+
+def notes_of(error: BaseException | None) -> list[str]:
+    """Notes added to an error and to what caused it."""
+    found: list[str] = []
+    while error is not None:
+        found += getattr(error, "__notes__", ())
+        error = error.__cause__
+    return [" ".join(note.split()) for note in found]
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback, causes included."""
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
+def printable(text: str) -> str:
+    """The text without characters that would steer the terminal: a graph may be a stranger's."""
+    return "".join(
+        f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c
+        for c in text
+    )
+
+
+def _key(fault: Fault) -> str:
+    return "class_type" if fault.type == "missing_node_type" else ""
 
 
 def _where(fault: Fault) -> str:

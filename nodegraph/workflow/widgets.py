@@ -66,37 +66,43 @@ def slots_of(kind: NodeType) -> list[Slot]:
 
 def name_values(values: Sequence[Any] | Mapping[str, Any], slots: Sequence[Slot]) -> Named:
     """The values by the names of their slots. Null stands for no value."""
-    if isinstance(values, Mapping):
-        known = {slot.name for slot in slots}
-        named = {name: value for name, value in values.items() if name in known}
-        left = sum(name not in known | HIDDEN_NAMES for name in values)
-    else:
-        named, left = _by_position(values, slots)
-    given = {name: value for name, value in named.items() if value is not None}
-    return Named(given, left, len(slots) - len(named))
+    if not isinstance(values, Mapping):
+        return _by_position(values, slots)
+    known = {slot.name for slot in slots}
+    strange = sum(name not in known and name not in HIDDEN_NAMES for name in values)
+    return _named([(name, value) for name, value in values.items() if name in known], strange, 0)
 
 
-def _by_position(values: Sequence[Any], slots: Sequence[Slot]) -> tuple[dict[str, Any], int]:
-    named: dict[str, Any] = {}
+def _by_position(values: Sequence[Any], slots: Sequence[Slot]) -> Named:
+    pairs: list[tuple[str, Any]] = []
     at = 0
-    for place, slot in enumerate(slots):
+    for slot in slots:
         if at >= len(values):
             break
-        named[slot.name] = values[at]
+        pairs.append((slot.name, values[at]))
         at += 1
-        at += at < len(values) and _belongs_to_no_port(values, at, slots, place)
+        following = slots[len(pairs) : len(pairs) + 1]
+        spare = len(values) - at > len(slots) - len(pairs)
+        if at < len(values) and _belongs_to_no_port(values[at], slot, following, spare):
+            at += 1
     if at < len(values) and values[at] == UPLOAD and any(slot.upload for slot in slots):
         at += 1
-    return named, len(values) - at
+    return _named(pairs, len(values) - at, len(slots) - len(pairs))
 
 
-def _belongs_to_no_port(values: Sequence[Any], at: int, slots: Sequence[Slot], place: int) -> bool:
-    """Whether the value at `at`, which follows that of slot `place`, is not the next slot's."""
-    value, following = values[at], slots[place + 1 :]
-    to_spare = len(values) - at > len(following)
-    if slots[place].seed:
+def _named(pairs: Sequence[tuple[str, Any]], surplus: int, missing: int) -> Named:
+    given = {name: value for name, value in pairs if value is not None}
+    return Named(given, surplus, missing)
+
+
+def _belongs_to_no_port(value: Any, before: Slot, following: Sequence[Slot], spare: bool) -> bool:
+    """Whether the value after that of `before` is not the `following` slot's.
+
+    spare: there are more values than slots left.
+    """
+    if before.seed:
         if isinstance(value, bool):  # how the first editors stored it
-            return to_spare
+            return spare
         unlikely = not following or not following[0].text
-        return isinstance(value, str) and value in CONTROLS and (to_spare or unlikely)
-    return slots[place].upload and value == UPLOAD and to_spare and bool(following)
+        return isinstance(value, str) and value in CONTROLS and (spare or unlikely)
+    return before.upload and value == UPLOAD and spare and bool(following)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from .checkpoint_metadata import BetaSchedule, PredictionKind
+from .checkpoint_metadata import BetaSchedule, Declared, PredictionKind
 from .checkpoint_part import PARTS, Part, PartInfo
 from .checkpoint_reading import Contents
 from .clip_config import CLIPConfig, Family
@@ -71,6 +71,13 @@ class CheckpointInfo:
     def factor(self) -> int:
         """Pixels per latent cell, along each side; 8 where there is no VAE to tell."""
         return FACTOR if self.vae is None else self.vae.factor
+
+    @property
+    def declared(self) -> Declared:
+        """What there is to say of it besides shapes, for saving it again."""
+        return Declared(
+            self.family, self.prediction, self.schedule, self.zero_terminal, self.scale_factor
+        )
 
     @property
     def dtype(self) -> torch.dtype:

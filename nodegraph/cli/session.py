@@ -1,0 +1,214 @@
+"""One command from its options to its exit code: settings, the two streams, what went wrong.
+
+What was asked for goes to standard output: files, tables, and with --json one JSON document and
+nothing else. Bars, warnings and errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nodegraph.errors import Cancelled, Fault, InvalidGraph, NodeGraphError
+from nodegraph.settings import Settings
+
+from .core import Core
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from nodegraph.documents import Document
+    from nodegraph.engine import Engine
+    from nodegraph.graph import Checked
+
+    from .complain import Complaints, Exit
+
+LOG_WIDTH = 160  # columns, where the output is no terminal
+
+
+@dataclass
+class Session:
+    """A command at work; leaving its `with` block prints what was raised, and exits.
+
+    options: the settings among the command's options. json: the answer is JSON. code: what the
+    command exits with, if nothing is raised. typed: what the command line set, by name.
+    """
+
+    core: Core
+    options: Mapping[str, Any]
+    json: bool = False
+    code: int = 0
+    typed: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, with nodegraph's own models and plugins after those of the user."""
+        overrides = {k: v for k, v in self.options.items() if v not in (None, ())}
+        config = overrides.pop("config", None)
+        found = Settings.load(config, os.environ, overrides)
+        return replace(
+            found,
+            models=_with(found.models, self.core.home / "models"),
+            plugins=_with(found.plugins, self.core.home / "plugins"),
+        )
+
+    def modules(self) -> Iterable[ModuleType]:
+        """The core nodes. Raises MissingPackage."""
+        try:
+            return self.core.modules()
+        except ModuleNotFoundError as error:
+            name = (error.name or "").partition(".")[0]
+            if (self.core.home / name).exists():  # it is not there, but should be
+                raise
+            from .complain import MissingPackage
+
+            raise MissingPackage(
+                f"the Python package {name} is not installed: `make` installs what "
+                "nodegraph needs, see requirements.lock"
+            ) from error
+
+    @cached_property
+    def out(self) -> Console:
+        """Standard output, for people."""
+        return _console(stderr=False)
+
+    @cached_property
+    def err(self) -> Console:
+        """Standard error."""
+        return _console(stderr=True)
+
+    def answer(self, data: Any) -> None:
+        """Print the answer, as JSON."""
+        click.echo(json.dumps(data, indent=2, default=str))
+
+    def say(self, text: str | Text) -> None:
+        """Print a line for people to standard error."""
+        self.err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        from .complain import headline
+
+        self.say(headline("warning", text, "warning"))
+
+    def complain(self, document: Document, faults: Iterable[Fault], engine: Engine) -> None:
+        """Print all faults of a document, and how many they are."""
+        complaints, faults = self._complaints(document, engine), list(faults)
+        for text in complaints.all(faults):
+            self.say(text)
+        count = len(faults)
+        self.say(f"{count} fault{'s' if count > 1 else ''} in {complaints.name}")
+
+    def doubt(self, document: Document, checked: Checked, engine: Engine) -> None:
+        """Print the warnings about a document."""
+        for text in self._complaints(document, engine).all(checked.warnings, "warning"):
+            self.say(text)
+
+    def _complaints(self, document: Document, engine: Engine) -> Complaints:
+        from .complain import Complaints
+        from .looking import looked_in
+
+        name = "the graph" if document.source is None else str(document.source)
+        return Complaints(name, _text_of(document), self.typed, lambda f: looked_in(f, engine))
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            if self.code:
+                sys.exit(self.code)
+            return
+        if isinstance(error, click.UsageError) and self.json:
+            self.answer(failure(error))
+        if isinstance(error, KeyboardInterrupt):
+            error = Cancelled("cancelled")
+        theirs = (click.ClickException, click.exceptions.Exit, BrokenPipeError)
+        if isinstance(error, Exception) and not isinstance(error, theirs):
+            sys.exit(self._report(error))
+
+    def _report(self, error: BaseException) -> Exit:
+        from .complain import Exit, describe, exit_code, headline, printable, traceback_of
+
+        code = exit_code(error)
+        if self.json:
+            self.answer(failure(error))
+        if self._debug and code is not Exit.CANCELLED:
+            self.say(printable(traceback_of(error)))
+        if code is not Exit.INTERNAL:
+            self.say(describe(error))
+            return code
+        self.say(headline("defect of nodegraph", f"{type(error).__name__}: {error}"))
+        if not self._debug:
+            self.say("   = run again with --debug for the traceback, and please report it")
+        return code
+
+    @property
+    def _debug(self) -> bool:
+        try:
+            return self.settings.debug
+        except NodeGraphError:  # the settings are what is wrong
+            return bool(self.options.get("debug"))
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """What --json says where nothing could be run."""
+    if isinstance(error, InvalidGraph):
+        return {"status": "invalid", **faults_json(error.faults, error.dependants)}
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    status = "cancelled" if isinstance(error, Cancelled) else "error"
+    return {"status": status, "error": {"type": type(error).__name__, "message": message}}
+
+
+def faults_json(
+    faults: Iterable[Fault], dependants: Mapping[str, Any], warnings: Iterable[Fault] = ()
+) -> dict[str, Any]:
+    """Faults as clients of the server get them: of the whole graph, and by node."""
+    listed = tuple(faults)
+    return {
+        "errors": [fault.as_json() for fault in listed if fault.node is None],
+        "node_errors": InvalidGraph(listed, dependants).node_errors(),
+        "warnings": [str(fault) for fault in warnings],
+    }
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    return console
+
+
+def _with(folders: tuple[Path, ...], own: Path) -> tuple[Path, ...]:
+    """The folders and, after them, nodegraph's own, unless it is among them."""
+    known = {folder.resolve() for folder in folders}
+    return folders if own.resolve() in known or not own.is_dir() else (*folders, own)
+
+
+def _text_of(document: Document) -> str:
+    """The text of the file, to point at lines; "" for pictures."""
+    if document.source is None:
+        return ""
+    try:
+        return document.source.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ""

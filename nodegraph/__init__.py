@@ -1,11 +1,11 @@
 """nodegraph: a node-graph engine for latent diffusion. What plugins and programs import.
 
-    from nodegraph import Engine
-    import nodes
+from nodegraph import Engine
+import nodes
 
-    with Engine(nodes.modules()) as engine:
-        result = engine.run("workflows/text_to_image.json", {"3.seed": 7}, emit=print)
-        image = result["8"][0]
+with Engine(nodes.modules()) as engine:
+    result = engine.run("workflows/text_to_image.json", {"3.seed": 7}, emit=print)
+    image = result["8"][0]
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ __all__ = [
     "Registry",
     "RunFailed",
     "SavedFile",
-    "Settings",
     "Seed",
+    "Settings",
     "SettingsError",
     "Shown",
     "Text",

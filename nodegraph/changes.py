@@ -1,8 +1,8 @@
 """Changes to a document's inputs, by name: {"3.seed": 7, "Prompt.text": "cat face"}.
 
-    name   NODE.INPUT, where NODE is a node's id, its title, or its type if only one node has it
-    value  what the input gets: a JSON value (a list is a value, never a link), or what somebody
-           typed, which is read as the input's type asks for
+name   NODE.INPUT, where NODE is a node's id, its title, or its type if only one node has it
+value  what the input gets: a JSON value (a list is a value, never a link), or what somebody
+       typed, which is read as the input's type asks for
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from .errors import Fault, NodeGraphError
@@ -41,8 +40,8 @@ class Changed:
     """
 
     document: Mapping[str, Any]
-    places: Mapping[tuple[str, str], str] = MappingProxyType({})
-    faults: tuple[Fault, ...] = ()
+    places: Mapping[tuple[str, str], str]
+    faults: tuple[Fault, ...]
 
 
 class NoSuchNode(NodeGraphError):
@@ -61,7 +60,8 @@ def change(document: Mapping[str, Any], values: Mapping[str, Any], registry: Reg
                 raise NoSuchNode(f"{name!r} does not name an input; write NODE.INPUT, as in 3.seed")
             id = find_node(document, node)
         except NoSuchNode as error:
-            faults.append(_fault("missing_node", "Node does not exist", str(error), name))
+            extra = {"set_as": name}
+            faults.append(Fault("missing_node", "Node does not exist", str(error), extra=extra))
             continue
         places[id, input] = name
         kind = registry.nodes.get(_class_type(document[id]) or "")
@@ -109,11 +109,8 @@ def _unknown_input(id: str, kind: NodeType, input: str, name: str) -> Fault:
     close = nearest(input, kind.by_name)
     hint = f"did you mean {close!r}?" if close else f"it has {', '.join(kind.by_name) or 'none'}"
     details = f"{kind.name} has no input named {input!r}; {hint}"
-    return _fault("unknown_input", "Unknown input", details, name, id, input, kind.name)
-
-
-def _fault(type: str, message: str, details: str, name: str, *where: str) -> Fault:
-    return Fault(type, message, details, *where, extra={"set_as": name})
+    extra = {"set_as": name}
+    return Fault("unknown_input", "Unknown input", details, id, input, kind.name, extra)
 
 
 def _literal(value: Any, port: Port | None) -> Any:

@@ -211,7 +211,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _padded(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Both at one length, so that 1.2 equals 1.2.0."""
     length = max(len(a), len(b))
-    return a, b + (0,) * (length - len(b))
+    return a + (0,) * (length - len(a)), b + (0,) * (length - len(b))
 
 
 def _kind(value: Any) -> str:

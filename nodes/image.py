@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 from nodegraph import (
     OPTIONAL,
@@ -21,6 +23,7 @@ from nodegraph import (
     Tip,
     node,
 )
+from nodes.imaging.errors import TextSizeError
 from nodes.imaging.files import Format, count_nan, decode
 from nodes.imaging.files import encode as encode_picture
 from nodes.imaging.metadata import metadata_json
@@ -29,10 +32,10 @@ from nodes.types import Image, Mask
 
 ImageMethod = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 Crop = Literal["disabled", "center"]
-Side = Annotated[int, Number(min=0, max=16384, step=1)]
+Side = Annotated[int, Number(min=0, max=16384, step=1), Tip("in pixels; 0 keeps the aspect")]
 SUFFIX: Mapping[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
-PREVIEW_COMPRESSION = 1
-COMPRESSION = 4
+RGBA = 4
+LOSSLESS = 100  # the quality that means so, for webp
 
 
 class Loaded(NamedTuple):
@@ -41,9 +44,7 @@ class Loaded(NamedTuple):
 
 
 @node("LoadImage", category="image", display_name="Load Image", lane="io")
-def load_image(
-    image: Annotated[str, FileOf("input", upload=True)], *, context: Context
-) -> Loaded:
+def load_image(image: Annotated[str, FileOf("input", upload=True)], *, context: Context) -> Loaded:
     """A picture from the input folder. The mask is white where it is transparent."""
     picture = decode(context.need_folders().resolve("input", image))
     return Loaded(Image(picture.image), Mask(picture.mask))
@@ -61,24 +62,25 @@ def save_image(
     context: Context,
 ) -> Shown:
     """Write pictures to the output folder, with the graph that made them inside."""
-    return _write(images, "output", filename_prefix, format, quality, COMPRESSION, context)
+    return _write(images, "output", filename_prefix, Style(format, quality), context)
 
 
 @node("PreviewImage", category="image", display_name="Preview Image", lane="io")
 def preview_image(images: Image, *, context: Context) -> Shown:
     """Show pictures without keeping them: they are written to the temp folder."""
-    return _write(images, "temp", "preview", "png", 100, PREVIEW_COMPRESSION, context)
+    return _write(images, "temp", "preview", Style("png", compression=1), context)
 
 
 @node("ImageScale", category="image/upscaling", display_name="Upscale Image")
 def image_scale(
     image: Image,
     upscale_method: ImageMethod,
+    *,
     width: Side = 512,
     height: Side = 512,
-    crop: Crop = "disabled",
+    crop: Crop,
 ) -> Image:
-    """Resize to a size in pixels; 0 keeps the aspect."""
+    """Resize to a size in pixels."""
     return Image(resize_images(image, width, height, upscale_method, crop))
 
 
@@ -110,49 +112,79 @@ def image_batch(image1: Image, image2: Image) -> Image:
     return Image(torch.cat([first, second]))
 
 
-def _with_alpha(image: torch.Tensor, channels: int) -> torch.Tensor:
+def _with_alpha(image: Tensor, channels: int) -> Tensor:
     missing = channels - image.shape[-1]
     return torch.nn.functional.pad(image, (0, missing), value=1.0) if missing else image
 
 
+@dataclass(frozen=True)
+class Style:
+    """How pictures are written: quality is JPEG's and WebP's, compression PNG's (0 to 9)."""
+
+    format: Format
+    quality: int = 90
+    compression: int = 4
+
+
 def _write(
-    images: Image,
-    kind: Literal["output", "temp"],
-    prefix: str,
-    format: Format,
-    quality: int,
-    compression: int,
-    context: Context,
+    images: Image, kind: Literal["output", "temp"], prefix: str, style: Style, context: Context
 ) -> Shown:
     """Write each image under a name reserved before the work, with the graph and manifest."""
-    bad = count_nan(images)
-    if bad:
-        context.warn(
-            f"{bad} values of the pictures are not numbers and are written as black; "
-            "if the model ran in half precision, try --precision fp32"
-        )
+    images = _writable(images, style.format, context)
     height, width = images.shape[1:3]
     names = context.need_folders().reserve(
-        kind, prefix, SUFFIX[format], count=len(images), width=width, height=height
+        kind, prefix, SUFFIX[style.format], count=len(images), width=width, height=height
     )
     saved: list[SavedFile] = []
+    left_out: list[str] = []
     try:
         for index, (image, name) in enumerate(zip(images, names, strict=True)):
-            data = encode_picture(
-                image,
-                format,
-                text=graph_text(context, index),
-                quality=quality,
-                lossless=format == "webp" and quality == 100,
-                compress_level=compression,
-            )
-            name.write(data)
+            text = graph_text(context, index)
+            name.write(_encoded(image, style, text, left_out, context))
             saved.append(SavedFile(name.path.name, name.subfolder, kind))
             context.progress(index + 1, len(images))
     finally:
         for name in names[len(saved) :]:
             name.release()
     return Shown(tuple(saved))
+
+
+def _writable(images: Image, format: Format, context: Context) -> Image:
+    """The images as the format can hold them; warns of what is lost."""
+    bad = count_nan(images)
+    if bad:
+        context.warn(
+            f"{bad} pixels are not numbers and are written as black; if the model ran in half "
+            "precision, try fp32"
+        )
+    if format != "jpeg" or images.shape[-1] != RGBA:
+        return images
+    context.warn("a JPEG holds no transparency: the picture is laid on white; png and webp do")
+    alpha = images[..., 3:]
+    return Image(images[..., :3] * alpha + (1 - alpha))
+
+
+def _encoded(
+    image: Tensor, style: Style, text: dict[str, str], left_out: list[str], context: Context
+) -> bytes:
+    """The file's bytes. Texts that it has no room for go to `left_out`, the longest first."""
+    while True:
+        text = {name: value for name, value in text.items() if name not in left_out}
+        try:
+            return encode_picture(
+                image,
+                style.format,
+                text=text,
+                quality=style.quality,
+                lossless=style.format == "webp" and style.quality == LOSSLESS,
+                compress_level=style.compression,
+            )
+        except TextSizeError as error:
+            left_out.append(max(text, key=lambda name: len(text[name])))
+            context.warn(
+                f"the picture is saved without its {left_out[-1]!r} text: a {style.format.upper()} "
+                f"has room for {error.limit} bytes of texts; png and webp take any"
+            )
 
 
 def graph_text(context: Context, index: int = 0) -> dict[str, str]:
@@ -166,10 +198,18 @@ def graph_text(context: Context, index: int = 0) -> dict[str, str]:
     if context.workflow is not None:
         text["workflow"] = context.workflow
     text["nodegraph"] = {**context.manifest(), "batch_index": index}
-    return {key: json.dumps(value, allow_nan=False) for key, value in text.items()}
+    return {key: _json(value) for key, value in text.items()}
 
 
-def _pixels(path: Path) -> torch.Tensor:
+def _json(value: Any) -> str:
+    """The value as JSON; what JSON cannot say (NaN, which editors write all the same) is null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))
+
+
+def _pixels(path: Path) -> Tensor:
     return decode(path).image
 
 

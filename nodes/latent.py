@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
+from torch import Tensor
+
 from nodegraph import Number, Tip, node
+from nodes.diffusion.inpaint import repeat_to
 from nodes.imaging.resize import resize
 from nodes.types import Latent, Mask
 
 Pixels = Annotated[int, Number(min=16, max=16384, step=8)]
+Side = Annotated[int, Number(min=0, max=16384, step=8), Tip("in pixels; 0 keeps the aspect")]
 LatentMethod = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
 Crop = Literal["disabled", "center"]
 SMALLEST_SIDE = 8  # cells, of a latent made by LatentUpscale
@@ -28,17 +33,21 @@ def empty_latent_image(
 def latent_upscale(
     samples: Latent,
     upscale_method: LatentMethod,
-    width: Annotated[int, Number(min=0, max=16384, step=8), Tip("in pixels; 0 keeps the aspect")],
-    height: Annotated[int, Number(min=0, max=16384, step=8), Tip("in pixels; 0 keeps the aspect")],
+    *,
+    width: Side = 512,
+    height: Side = 512,
     crop: Crop,
 ) -> Latent:
-    """Resize a latent to a size in pixels."""
+    """Resize a latent to a size in pixels, at least 8 cells a side."""
     if width == 0 and height == 0:
         return samples
-    columns, rows = (
-        max(side // samples.factor, SMALLEST_SIDE) if side else 0 for side in (width, height)
+    rows, columns = samples.samples.shape[-2:]
+    smallest, cell = SMALLEST_SIDE * samples.factor, samples.factor
+    wide = max(smallest, width or round(columns * max(smallest, height) / rows))
+    high = max(smallest, height or round(rows * max(smallest, width) / columns))
+    return samples.with_samples(
+        resize(samples.samples, wide // cell, high // cell, upscale_method, crop)
     )
-    return samples.with_samples(resize(samples.samples, columns, rows, upscale_method, crop))
 
 
 @node("LatentUpscaleBy", category="latent", display_name="Upscale Latent By")
@@ -57,18 +66,17 @@ def repeat_latent_batch(
     samples: Latent, amount: Annotated[int, Number(min=1, max=64)] = 1
 ) -> Latent:
     """The whole batch again and again; each repetition gets noise of its own."""
-    size = len(samples.samples)
-    mask = samples.noise_mask
-    if mask is not None and len(mask) > 1:
-        mask = mask[:size].repeat(amount, 1, 1, 1)
+    mask = _masks(samples)
     index = samples.batch_index
     if index is not None:
         span = max(index) - min(index) + 1
-        index = tuple(i + round_ * span for round_ in range(amount) for i in index)
-    tensor = samples.samples.repeat(amount, 1, 1, 1)
-    if samples.pixels is not None:  # still empty, and shaped by the sampler
-        return Latent(tensor, mask, index, samples.factor, samples.pixels)
-    return samples.with_samples(tensor, noise_mask=mask, batch_index=index)
+        index = tuple(i + turn * span for turn in range(amount) for i in index)
+    return replace(
+        samples,
+        samples=samples.samples.repeat(amount, 1, 1, 1),
+        noise_mask=mask if mask is None or len(mask) == 1 else mask.repeat(amount, 1, 1, 1),
+        batch_index=index,
+    )
 
 
 @node("LatentFromBatch", category="latent/batch", display_name="Latent From Batch")
@@ -80,22 +88,26 @@ def latent_from_batch(
     """Some images of a batch, which keep the noise they would have had in it."""
     size = len(samples.samples)
     first = min(batch_index, size - 1)
-    last = min(first + length, size)
-    mask = samples.noise_mask
-    if mask is not None and len(mask) > 1:
-        mask = mask.repeat(-(-size // len(mask)), 1, 1, 1)[first:last]
-    index = (samples.batch_index or tuple(range(size)))[first:last]
-    tensor = samples.samples[first:last].clone()
-    return Latent(tensor, mask, index, samples.factor, samples.pixels)
+    kept = slice(first, min(first + length, size))
+    mask = _masks(samples)
+    # Clones: a view would keep the whole batch in memory.
+    return replace(
+        samples,
+        samples=samples.samples[kept].clone(),
+        noise_mask=mask if mask is None or len(mask) == 1 else mask[kept].clone(),
+        batch_index=(samples.batch_index or tuple(range(size)))[kept],
+    )
 
 
 @node("SetLatentNoiseMask", category="latent/inpaint", display_name="Set Latent Noise Mask")
 def set_latent_noise_mask(samples: Latent, mask: Mask) -> Latent:
     """Make anew where the mask is white, keep the rest."""
-    return Latent(
-        samples.samples,
-        mask.reshape(-1, 1, *mask.shape[-2:]),
-        samples.batch_index,
-        samples.factor,
-        samples.pixels,
-    )
+    return replace(samples, noise_mask=mask.reshape(-1, 1, *mask.shape[-2:]))
+
+
+def _masks(latent: Latent) -> Tensor | None:
+    """The noise mask: None, one for all images (1, 1, H, W), or one for each (B, 1, H, W)."""
+    mask = latent.noise_mask
+    if mask is None or len(mask) == 1:
+        return mask
+    return repeat_to(mask, len(latent.samples))

@@ -1,21 +1,30 @@
-"""Nodes that save and load latents, in the ecosystem's `.latent` format (a safetensors file)."""
+"""Nodes that save and load latents, in the ecosystem's `.latent` format (a safetensors file).
+
+The tensor `latent_tensor` holds the samples. An empty tensor `latent_format_version_0` says that
+they are in the VAE's scale; in a file without it they are in the UNet's. What other programs pass
+over is ours: noise mask and batch index as tensors, the factor in the metadata.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from nodegraph import Context, FileOf, NodeGraphError, SavedFile, Shown, node
 from nodes.image import graph_text
 from nodes.types import FACTOR, Latent
 
 SAMPLES = "latent_tensor"
-VERSION_MARK = "latent_format_version_0"  # without it, samples are in the UNet's scale
+VERSION_MARK = "latent_format_version_0"
 OLD_SCALE = 0.18215
-EXTRA = {"noise_mask": "nodegraph.noise_mask", "batch_index": "nodegraph.batch_index"}
+NOISE_MASK, BATCH_INDEX = "nodegraph.noise_mask", "nodegraph.batch_index"
+LATENT_FACTOR = "nodegraph.factor"
+LARGEST_FACTOR = 1024
 
 
 @node("SaveLatent", category="_for_testing", display_name="SaveLatent", lane="io")
@@ -23,47 +32,65 @@ def save_latent(
     samples: Latent, filename_prefix: str = "latents/ComfyUI", *, context: Context
 ) -> Shown:
     """Write a latent to the output folder, with its mask, indices and the graph that made it."""
-    tensors = {SAMPLES: samples.samples.contiguous().cpu(), VERSION_MARK: torch.tensor([])}
+    tensors = {SAMPLES: samples.samples, VERSION_MARK: torch.empty(0)}
     if samples.noise_mask is not None:
-        tensors[EXTRA["noise_mask"]] = samples.noise_mask.contiguous().cpu()
+        tensors[NOISE_MASK] = samples.noise_mask
     if samples.batch_index is not None:
-        tensors[EXTRA["batch_index"]] = torch.tensor(samples.batch_index)
-    metadata = {**graph_text(context), "nodegraph.factor": str(samples.factor)}
+        tensors[BATCH_INDEX] = torch.tensor(samples.batch_index)
+    metadata = {**graph_text(context), LATENT_FACTOR: str(samples.factor)}
     width, height = samples.size
     [name] = context.need_folders().reserve(
         "output", filename_prefix, ".latent", width=width, height=height
     )
     try:
-        name.write(save(tensors, metadata))
-    except BaseException:
+        host = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
+        name.write(save(host, metadata))
+    finally:
         name.release()
-        raise
     return Shown((SavedFile(name.path.name, name.subfolder, "output"),), key="latents")
 
 
 @node("LoadLatent", category="_for_testing", display_name="LoadLatent", lane="io")
-def load_latent(
-    latent: Annotated[str, FileOf("latents", upload=True)], *, context: Context
-) -> Latent:
+def load_latent(latent: Annotated[str, FileOf("latents")], *, context: Context) -> Latent:
     """A latent from the input folder."""
     path = context.need_folders().resolve("latents", latent)
     try:
-        with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            if SAMPLES not in names:
-                raise NodeGraphError(f"{latent} is no latent file: it has no {SAMPLES}")
-            samples = file.get_tensor(SAMPLES).float().clone()
-            mask = _read(file, names, EXTRA["noise_mask"])
-            index = _read(file, names, EXTRA["batch_index"])
-            factor = int((file.metadata() or {}).get("nodegraph.factor", FACTOR))
-    except (SafetensorError, ValueError) as error:
-        raise NodeGraphError(f"{latent} is no latent file, or is damaged: {error}") from error
-    if samples.ndim != 4:
-        raise NodeGraphError(f"{latent} holds {samples.ndim} dimensions; a latent has 4")
-    scale = 1.0 if VERSION_MARK in names else 1 / OLD_SCALE
-    batch_index = None if index is None else tuple(int(i) for i in index)
-    return Latent(samples * scale, mask, batch_index, factor)
+        tensors, metadata = _read(path)
+        loaded = _latent(tensors, metadata)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise NodeGraphError(
+            f"{latent} is no latent file, or is damaged: {error}; give one that SaveLatent wrote"
+        ) from error
+    return loaded
 
 
-def _read(file: safe_open, names: set[str], name: str) -> torch.Tensor | None:
-    return file.get_tensor(name).clone() if name in names else None
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        known = {SAMPLES, VERSION_MARK, NOISE_MASK, BATCH_INDEX} & set(file.keys())
+        # Copies: the file's own tensors are mapped, and would change with it.
+        tensors = {name: file.get_tensor(name).clone() for name in known}
+        return tensors, file.metadata() or {}
+
+
+def _latent(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
+    """Raises ValueError for what is no latent."""
+    if SAMPLES not in tensors:
+        raise ValueError(f"it has no tensor {SAMPLES}")
+    samples, mask, index = (tensors.get(name) for name in (SAMPLES, NOISE_MASK, BATCH_INDEX))
+    assert samples is not None
+    if samples.ndim != 4 or not samples.numel():
+        raise ValueError(f"its samples are {tuple(samples.shape)}, expected (B, C, h, w)")
+    if mask is not None and (mask.ndim != 4 or mask.shape[1] != 1 or not mask.numel()):
+        raise ValueError(f"its noise mask is {tuple(mask.shape)}, expected (B, 1, H, W)")
+    if index is not None and (index.shape != samples.shape[:1] or int(index.min()) < 0):
+        raise ValueError(f"its batch index is {index.tolist()}, expected one for each image")
+    factor = int(metadata.get(LATENT_FACTOR, FACTOR))
+    if not 1 <= factor <= LARGEST_FACTOR:
+        raise ValueError(f"its factor is {factor}, expected 1 to {LARGEST_FACTOR}")
+    scale = 1.0 if VERSION_MARK in tensors else 1 / OLD_SCALE
+    return Latent(
+        samples.float() * scale,
+        None if mask is None else mask.float(),
+        None if index is None else tuple(int(i) for i in index),
+        factor,
+    )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NamedTuple
 
-from nodegraph import Context, FileOf, NodeGraphError, node
+from nodegraph import OPTIONAL, Context, FileOf, Tip, node
 from nodes.models.checkpoint_info import CheckpointInfo, inspect
-from nodes.models.text import TextEncoder
-from nodes.models.tokenizer import CLIPTokenizer
 from nodes.types import Clip, Model, Vae
-from nodes.weights import PIXEL_SPACE, as_clip, as_model, as_vae
+from nodes.weights import PIXEL_CHANNELS, PIXEL_SPACE, AbsentPart, as_clip, as_model, as_vae
 
 WeightDtype = Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"]
 
@@ -45,30 +43,42 @@ def unet_loader(
     return as_model(_inspect("unet", unet_name, context), context, rounding=rounding)
 
 
+@node("CLIPLoader", category="advanced/loaders", display_name="Load CLIP")
+def clip_loader(
+    clip_name: Annotated[str, FileOf("text_encoders")],
+    type: Literal["stable_diffusion"],
+    device: Annotated[
+        Literal["default", "cpu"], OPTIONAL, Tip("cpu leaves a GPU's memory to the UNet")
+    ] = "default",
+    *,
+    context: Context,
+) -> Clip:
+    """A text encoder on its own: that of Stable Diffusion 1 or 2, told apart by its shapes."""
+    del type  # of one choice
+    where = None if device == "default" else device
+    return as_clip(_inspect("text_encoders", clip_name, context), context, device=where)
+
+
 @node("LoadVAE", category="loaders", display_name="Load VAE")
 def load_vae(
     vae_name: Annotated[str, FileOf("vae", extra=(PIXEL_SPACE,))], *, context: Context
 ) -> Vae:
     """A VAE on its own; "pixel_space" is the identity, for models trained on pixels."""
     if vae_name == PIXEL_SPACE:
-        return Vae(None, factor=1, channels=3)
+        return Vae(None, factor=1, channels=PIXEL_CHANNELS)
     return as_vae(_inspect("vae", vae_name, context), context)
 
 
 def _whole(kind: str, name: str, context: Context) -> Checkpoint:
+    """All three parts; of a text encoder or VAE that is missing, what says so when it is used."""
     info = _inspect(kind, name, context)
-    missing = {"unet": "UNet", "text": "text encoder", "vae": "VAE"}.keys() - info.parts.keys()
-    if missing:
-        raise NodeGraphError(
-            f"{name} has no {' and no '.join(sorted(missing))}; load its parts with "
-            "UNETLoader and VAELoader instead"
-        )
-    return Checkpoint(as_model(info, context), _clip(info, context), as_vae(info, context))
-
-
-def _clip(info: CheckpointInfo, context: Context) -> Clip:
-    assert info.text is not None
-    return as_clip(info, TextEncoder(info.text, CLIPTokenizer()), context)
+    no_text = AbsentPart(f"{name} holds no text encoder: take one from CLIPLoader instead")
+    no_vae = AbsentPart(f"{name} holds no VAE: take one from LoadVAE instead")
+    return Checkpoint(
+        as_model(info, context),
+        as_clip(info, context) if "text" in info.parts else Clip(no_text, None),
+        as_vae(info, context) if "vae" in info.parts else Vae(no_vae, info.factor),
+    )
 
 
 def _inspect(kind: str, name: str, context: Context) -> CheckpointInfo:

@@ -1,4 +1,8 @@
-"""Nodes that sample: KSampler and its kin, samplers with their options, noise levels."""
+"""Nodes that sample: KSampler and its kin, samplers with their options, noise levels.
+
+Inputs stand in the ecosystem's order, in which some without a default follow some with one; a
+signature can say that of keyword-only parameters alone.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +33,16 @@ WHOLE = 10000
 @node("KSampler", category="sampling")
 def ksampler(
     model: Model,
-    seed: Annotated[int, Seed()],
-    steps: Steps,
-    cfg: Cfg,
+    *,
+    seed: Annotated[int, Seed()] = 0,
+    steps: Steps = 20,
+    cfg: Cfg = 8.0,
     sampler_name: SamplerName,
     scheduler: ScheduleName,
     positive: Conditioning,
     negative: Conditioning,
     latent_image: Latent,
     denoise: Denoise = 1.0,
-    *,
     context: Context,
 ) -> Latent:
     """Denoise a latent, guided by the positive conditioning and away from the negative."""
@@ -52,10 +56,11 @@ def ksampler(
 @node("KSamplerAdvanced", category="sampling", display_name="KSampler (Advanced)")
 def ksampler_advanced(
     model: Model,
+    *,
     add_noise: Literal["enable", "disable"],
-    noise_seed: Annotated[int, Seed()],
-    steps: Steps,
-    cfg: Cfg,
+    noise_seed: Annotated[int, Seed()] = 0,
+    steps: Steps = 20,
+    cfg: Cfg = 8.0,
     sampler_name: SamplerName,
     scheduler: ScheduleName,
     positive: Conditioning,
@@ -63,8 +68,7 @@ def ksampler_advanced(
     latent_image: Latent,
     start_at_step: Annotated[int, Number(min=0, max=WHOLE)] = 0,
     end_at_step: Annotated[int, Number(min=0, max=WHOLE)] = WHOLE,
-    return_with_leftover_noise: Literal["disable", "enable"] = "disable",
-    *,
+    return_with_leftover_noise: Literal["disable", "enable"],
     context: Context,
 ) -> Latent:
     """Denoise between two steps of a schedule, for pictures made in stages."""
@@ -91,15 +95,15 @@ class Sampled(NamedTuple):
 @node("SamplerCustom", category="sampling/custom_sampling")
 def sampler_custom(
     model: Model,
-    add_noise: bool,
-    noise_seed: Annotated[int, Seed()],
-    cfg: Cfg,
+    *,
+    add_noise: bool = True,
+    noise_seed: Annotated[int, Seed()] = 0,
+    cfg: Cfg = 8.0,
     positive: Conditioning,
     negative: Conditioning,
     sampler: Sampler,
     sigmas: Sigmas,
     latent_image: Latent,
-    *,
     context: Context,
 ) -> Sampled:
     """Denoise with any sampler over any noise levels; also gives the last estimated picture."""

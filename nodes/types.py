@@ -1,18 +1,17 @@
 """What travels between the nodes, and the port types' names, colours and ways to disk.
 
-    IMAGE         float32 (B, H, W, C) in [0, 1], on the host
-    MASK          float32 (B, H, W) in [0, 1]
-    LATENT        a Latent: samples (B, C, h, w) as the VAE made them, mask, batch index
-    CONDITIONING  a Conditioning: entries of tokens with their weights and ranges
-    SIGMAS        float32 (n + 1,), noise levels, descending
-    SAMPLER       a Sampler: its name and options
-    MODEL, CLIP, VAE  handles: where the weights come from and how they are used, never weights
+IMAGE         float32 (B, H, W, C) in [0, 1], on the host
+MASK          float32 (B, H, W) in [0, 1]
+LATENT        a Latent: samples (B, C, h, w) as the VAE made them, mask, batch index
+CONDITIONING  a Conditioning: entries of tokens with their weights and ranges
+SIGMAS        float32 (n + 1,), noise levels, descending
+SAMPLER       a Sampler: its name and options
+MODEL, CLIP, VAE  handles: where the weights come from and how they are used, never weights
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NewType
 
 import torch
@@ -61,27 +60,32 @@ class Latent:
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
-        return self.samples.shape[-1] * self.factor, self.samples.shape[-2] * self.factor
+        height, width = self.samples.shape[-2:]
+        return self.pixels or (width * self.factor, height * self.factor)
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
     """One entry of conditioning.
 
-    context:  (1 or B, L, D) tokens for cross-attention. pooled: (1 or B, D), where there is one.
+    context:  (1 or B, L, D) tokens for cross-attention; None for a network without it.
+    pooled:   (1 or B, D), where there is one.
     strength: its weight among the entries. mask: (B, H, W), where it counts.
     start, end: shares of the sampling in [0, 1] between which it is active.
-    concat:   (B, K, h, w) channels that an inpainting network sees next to the latent.
+    kept, hole: what an inpainting network sees next to the latent: (B, C, h, w), the latent of the
+              picture without the part to be made, as the VAE made it, and (B, 1, H, W), 1 in that
+              part, of any size. Both or neither.
     """
 
-    context: Tensor
+    context: Tensor | None
     pooled: Tensor | None = None
     strength: float = 1.0
     mask: Tensor | None = None
     mask_strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
-    concat: Tensor | None = None
+    kept: Tensor | None = None
+    hole: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +135,15 @@ class Model:
 class Clip:
     """A text encoder, to be leased.
 
-    encoder: all of it but the weights. skip: the layer it stops at; None: as its family does.
+    encoder: all of it but the weights; None only where `source` is an absent part.
+    skip:    the layer it stops at; None: as its family does.
+    device:  where it is to run; None: where the graph runs.
     """
 
     source: ModelSource
-    encoder: TextEncoder
+    encoder: TextEncoder | None
     skip: int | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +156,6 @@ class Vae:
     source: ModelSource | None
     factor: int = FACTOR
     channels: int = CHANNELS
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 _TENSOR = structural()

@@ -1,10 +1,15 @@
-"""Nodes between pixels and latents."""
+"""Nodes between pixels and latents.
+
+Pictures go through the VAE one by one, and to or from the host as they come, so that what the
+device holds does not grow with the batch; in the tiled nodes not with the picture either. How far
+tiled and untiled results differ: docs/vae-tiling.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +17,19 @@ from torch import Tensor, nn
 from nodegraph import Context, NodeGraphError, Number, Tip, node
 from nodes.imaging.tiling import tiled
 from nodes.models.precision import safely
+from nodes.models.vae import VAE
 from nodes.types import Image, Latent, Vae
 
 RGB = 3
 TileSize = Annotated[int, Number(min=64, max=4096, step=32), Tip("in pixels")]
 EncodeTileSize = Annotated[int, Number(min=64, max=4096, step=64), Tip("in pixels")]
-Overlap = Annotated[int, Number(min=0, max=4096, step=32), Tip("in pixels")]
+Overlap = Annotated[
+    int, Number(min=0, max=4096, step=32), Tip("in pixels; at most a quarter of the tile")
+]
 TemporalSize = Annotated[int, Number(min=8, max=4096, step=4), Tip("for video models only")]
 TemporalOverlap = Annotated[int, Number(min=4, max=4096, step=4), Tip("for video models only")]
+
+Network = Callable[[Tensor], Tensor]
 
 
 @node("VAEDecode", category="latent", display_name="VAE Decode")
@@ -27,21 +37,22 @@ def vae_decode(samples: Latent, vae: Vae, *, context: Context) -> Image:
     """Latents to pictures."""
     z = _latents(samples, vae)
     if vae.source is None:
-        return _to_image(z)
+        return _to_image(z.to(torch.float32, copy=True))
     with context.need_models().lease(vae.source, context.device) as module:
-        run = _on(module, module.decode, context)
-        return _to_image(_one_by_one(run, z, context))
+        decode = _decoder(module, context)
+        return Image(_one_by_one(lambda one: _to_image(decode(one)), z, context))
 
 
 @node("VAEEncode", category="latent", display_name="VAE Encode")
 def vae_encode(pixels: Image, vae: Vae, *, context: Context) -> Latent:
     """Pictures to latents: the mean of what the encoder finds likely."""
-    x = _to_pixels(pixels, vae.factor)
+    image = _cropped(pixels, vae.factor)
     if vae.source is None:
-        return Latent(x, factor=1)
+        return Latent(_to_pixels(image), factor=1)
     with context.need_models().lease(vae.source, context.device) as module:
-        run = _on(module, _mean_of(module), context)
-        return Latent(_one_by_one(run, x, context), factor=vae.factor)
+        encode = _encoder(module, context)
+        z = _one_by_one(lambda one: encode(_to_pixels(one)), image, context)
+    return Latent(z, factor=vae.factor)
 
 
 @node("VAEDecodeTiled", category="_for_testing", display_name="VAE Decode (Tiled)")
@@ -55,23 +66,24 @@ def vae_decode_tiled(
     *,
     context: Context,
 ) -> Image:
-    """Latents to pictures, tile by tile: memory does not grow with the picture."""
+    """Latents to pictures, tile by tile: the memory it takes does not grow with the picture."""
     del temporal_size, temporal_overlap
     z = _latents(samples, vae)
     if vae.source is None:
-        return _to_image(z)
+        return _to_image(z.to(torch.float32, copy=True))
     side, shared = _cells(tile_size, overlap, vae.factor)
     with context.need_models().lease(vae.source, context.device) as module:
-        image = tiled(
-            _on(module, module.decode, context),
+        pixels = tiled(
+            _decoder(module, context),
             z,
             tile=(side, side),
             overlap=shared,
             scale=vae.factor,
             out_channels=RGB,
             on_tile=context.progress,
+            three_shapes=max(z.shape[-2:]) > side,
         )
-    return _to_image(image)
+    return _to_image(pixels)
 
 
 @node("VAEEncodeTiled", category="_for_testing", display_name="VAE Encode (Tiled)")
@@ -85,21 +97,23 @@ def vae_encode_tiled(
     *,
     context: Context,
 ) -> Latent:
-    """Pictures to latents, tile by tile."""
+    """Pictures to latents, tile by tile: the memory it takes does not grow with the picture."""
     del temporal_size, temporal_overlap
-    x = _to_pixels(pixels, vae.factor)
+    image = _cropped(pixels, vae.factor)
     if vae.source is None:
-        return Latent(x, factor=1)
-    side, shared = _cells(tile_size, overlap, vae.factor)
+        return Latent(_to_pixels(image), factor=1)
+    side, shared = (cells * vae.factor for cells in _cells(tile_size, overlap, vae.factor))
     with context.need_models().lease(vae.source, context.device) as module:
+        encode = _encoder(module, context)
         z = tiled(
-            _on(module, _mean_of(module), context),
-            x,
-            tile=(side * vae.factor, side * vae.factor),
-            overlap=shared * vae.factor,
+            lambda tile: encode(_to_pixels(tile.movedim(1, -1))),
+            image.movedim(-1, 1),
+            tile=(side, side),
+            overlap=shared,
             scale=Fraction(1, vae.factor),
             out_channels=vae.channels,
             on_tile=context.progress,
+            three_shapes=max(image.shape[1:3]) > side,
         )
     return Latent(z, factor=vae.factor)
 
@@ -112,42 +126,58 @@ def _latents(samples: Latent, vae: Vae) -> Tensor:
     if z.shape[1] != vae.channels:
         raise NodeGraphError(
             f"the latent has {z.shape[1]} channels, but this VAE decodes {vae.channels}: "
-            "take the VAE of the model that made it"
+            "take the VAE that belongs to the model that made the latent"
         )
     return z
 
 
-def _to_pixels(image: Image, factor: int) -> Tensor:
-    """(B, H, W, C) in [0, 1] -> (B, 3, H, W) in [-1, 1], cropped to whole cells, centred."""
-    height, width = (side // factor * factor for side in image.shape[1:3])
-    if not height or not width:
+def _cropped(image: Image, factor: int) -> Tensor:
+    """The centre of (B, H, W, C) that whole cells fill, without alpha: a view."""
+    height, width, channels = image.shape[1:]
+    if channels < RGB:
         raise NodeGraphError(
-            f"the picture is {image.shape[2]} x {image.shape[1]} pixels; a latent cell takes "
-            f"{factor} x {factor}"
+            f"the picture has {channels} channel{'s' if channels > 1 else ''}; a VAE encodes red, "
+            "green and blue"
         )
-    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
-    cropped = image[:, top : top + height, left : left + width, :RGB]
-    return cropped.movedim(-1, 1).contiguous() * 2 - 1
+    rows, columns = height // factor * factor, width // factor * factor
+    if not rows or not columns:
+        raise NodeGraphError(
+            f"the picture is {width} x {height} pixels, smaller than this VAE's latent cell of "
+            f"{factor} x {factor}: scale it up first"
+        )
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return image[:, top : top + rows, left : left + columns, :RGB]
+
+
+def _to_pixels(image: Tensor) -> Tensor:
+    """(B, H, W, 3) in [0, 1] -> (B, 3, H, W) in [-1, 1], a new tensor."""
+    x = image.movedim(-1, 1).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    return x.mul_(2).sub_(1)
 
 
 def _to_image(pixels: Tensor) -> Image:
-    """(B, 3, H, W) in [-1, 1] -> (B, H, W, 3) in [0, 1], float32, on the host."""
-    return Image(((pixels + 1) / 2).clamp(0, 1).movedim(1, -1).float().cpu().contiguous())
+    """(B, 3, H, W) in [-1, 1], ours to change -> (B, H, W, 3) in [0, 1] on the host."""
+    return Image(pixels.add_(1).div_(2).clamp_(0, 1).cpu().movedim(1, -1).contiguous())
 
 
 def _cells(tile: int, overlap: int, factor: int) -> tuple[int, int]:
     """Tile and overlap in latent cells; the overlap is at most a quarter of the tile."""
-    side = max(tile // factor, 1)
+    side = max(tile // factor, 2)  # half a tile is the short side of an oblong one
     return side, min(overlap // factor, side // 4)
 
 
-def _mean_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    return lambda x: module.encode(x).mean  # type: ignore[operator,no-any-return]
+def _decoder(module: nn.Module, context: Context) -> Network:
+    """(1, Z, h, w) -> (1, 3, H, W) in [-1, 1]."""
+    return _on(module, cast(VAE, module).decode, context)
 
 
-def _on(
-    module: nn.Module, function: Callable[[Tensor], Tensor], context: Context
-) -> Callable[[Tensor], Tensor]:
+def _encoder(module: nn.Module, context: Context) -> Network:
+    """(1, 3, H, W) in [-1, 1] -> (1, Z, h, w)."""
+    encode = cast(VAE, module).encode
+    return _on(module, lambda x: encode(x).mean, context)
+
+
+def _on(module: nn.Module, function: Network, context: Context) -> Network:
     """`function` of the module, from and to float32; warns where half precision was not enough."""
 
     def run(x: Tensor) -> Tensor:
@@ -159,10 +189,15 @@ def _on(
     return run
 
 
-def _one_by_one(run: Callable[[Tensor], Tensor], x: Tensor, context: Context) -> Tensor:
-    """Image by image: norms see one image anyway, and memory does not grow with the batch."""
-    results = []
-    for index, one in enumerate(x.split(1)):
-        results.append(run(one))
+def _one_by_one(run: Network, x: Tensor, context: Context) -> Tensor:
+    """`run` for each of a batch, written into one tensor as they come."""
+    first = run(x[:1])
+    context.progress(1, len(x))
+    if len(x) == 1:
+        return first
+    whole = first.new_empty(len(x), *first.shape[1:])
+    whole[:1] = first
+    for index in range(1, len(x)):
+        whole[index : index + 1] = run(x[index : index + 1])
         context.progress(index + 1, len(x))
-    return torch.cat(results)
+    return whole

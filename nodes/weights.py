@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from nodegraph import Context
+from nodegraph import Context, NodeGraphError
 from nodes.diffusion.prediction import ModelSampling
 from nodes.diffusion.schedule import (
     NoiseSchedule,
@@ -21,6 +21,7 @@ from nodes.models.checkpoint_info import SCALE, CheckpointInfo
 from nodes.models.checkpoint_part import Part, build
 from nodes.models.precision import Precision, choose
 from nodes.models.text import TextEncoder
+from nodes.models.tokenizer import CLIPTokenizer
 from nodes.types import Clip, Model, Vae
 
 PIXEL_SPACE = "pixel_space"
@@ -78,6 +79,33 @@ class PartSource:
         return tensor.to(FLOAT8[self.rounding]).to(tensor.dtype)
 
 
+@dataclass(frozen=True)
+class AbsentPart:
+    """In place of a part that a checkpoint does not have: who wants to use it is told `complaint`.
+
+    So a checkpoint without a VAE is of use to a graph that takes the VAE from elsewhere.
+    """
+
+    complaint: str
+
+    @property
+    def key(self) -> str:
+        raise NodeGraphError(self.complaint)
+
+    @property
+    def nbytes(self) -> int:
+        raise NodeGraphError(self.complaint)
+
+    def load(self) -> nn.Module:
+        raise NodeGraphError(self.complaint)
+
+    def skeleton(self) -> nn.Module:
+        raise NodeGraphError(self.complaint)
+
+    def tensor(self, name: str) -> Tensor:
+        raise NodeGraphError(f"{self.complaint} ({name} was asked for)")
+
+
 def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = None) -> Model:
     """The handle of a checkpoint's UNet. Raises CheckpointError if it has none."""
     source = _source(info, "unet", context, rounding)
@@ -85,11 +113,12 @@ def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = N
     assert unet is not None
     channels = unet.out_channels if info.inpainting else unet.in_channels
     on_pixels = info.vae is None and channels == PIXEL_CHANNELS
-    scale = 1.0 if on_pixels and info.scale_factor == SCALE else info.scale_factor
+    # Nobody scales pixels, and a file that is silent about the scale means that of its family.
+    silent = info.scale_factor == SCALE
     return Model(
         source=source,
         sampling=ModelSampling(_schedule(info), info.prediction),
-        scale=scale,
+        scale=1.0 if on_pixels and silent else info.scale_factor,
         channels=channels,
         inputs=unet.in_channels,
         factor=1 if on_pixels else info.factor,
@@ -98,13 +127,15 @@ def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = N
     )
 
 
-def as_clip(info: CheckpointInfo, encoder: TextEncoder, context: Context) -> Clip:
-    """The handle of a checkpoint's text encoder."""
-    return Clip(_source(info, "text", context), encoder)
+def as_clip(info: CheckpointInfo, context: Context, *, device: str | None = None) -> Clip:
+    """The handle of a checkpoint's text encoder. Raises CheckpointError if it has none."""
+    source = _source(info, "text", replace(context, device=device or context.device))
+    assert info.text is not None
+    return Clip(source, TextEncoder(info.text, CLIPTokenizer()), device=device)
 
 
 def as_vae(info: CheckpointInfo, context: Context) -> Vae:
-    """The handle of a checkpoint's VAE."""
+    """The handle of a checkpoint's VAE. Raises CheckpointError if it has none."""
     source = _source(info, "vae", context)
     config = info.vae
     assert config is not None

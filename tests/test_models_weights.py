@@ -146,8 +146,7 @@ def test_a_file_cut_short_while_it_is_read_is_an_error_and_not_a_crash(file: Pat
         os.truncate(file, file.stat().st_size - 60)
 
         with pytest.raises(CheckpointError, match="is cut short: it ends at byte"):
-            for name in TENSORS:
-                read(name)
+            read("w")
 
 
 @pytest.mark.parametrize("kept", [1, 7, 8, 9, 100, -1, -40])

@@ -232,6 +232,21 @@ def test_a_name_written_between_listing_and_taking_is_not_taken_again(
     assert len(os.listdir(tmp_path)) == 3
 
 
+def test_a_batch_that_does_not_fit_before_a_taken_name_gives_its_first_names_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nodegraph.saving as saving
+
+    (tmp_path / "img_00002_.png").touch()
+    monkeypatch.setattr(saving, "_highest", lambda stem: 0)
+
+    assert names(reserve(tmp_path, "output", "img", ".png", 2)) == [
+        "img_00003_.png",
+        "img_00004_.png",
+    ]
+    assert len(os.listdir(tmp_path)) == 3
+
+
 def test_a_leftover_of_a_crash_blocks_its_number_and_is_removed_a_day_later(tmp_path: Path) -> None:
     [crashed] = reserve(tmp_path, "output", "img", ".png")
     left = next(tmp_path.iterdir())

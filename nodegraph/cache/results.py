@@ -201,7 +201,10 @@ class Cache:
 
     def _keep(self, key: str, entry: Entry, sizes: dict[str, int]) -> bool:
         """Put an entry in memory and make room; whether it stayed."""
-        held = _held(entry, sizes)
+        if entry.nbytes > self.memory_bytes:
+            self.drop(key)
+            return False
+        held = _hold(entry, sizes)
         if held.device_bytes > self.device_limit:
             moved = self._moved(held)
             if moved is None:
@@ -209,8 +212,6 @@ class Cache:
             held = moved
         with self._lock:
             self._forget(key)
-            if held.entry.nbytes > self.memory_bytes:
-                return False
             self._add(key, held)
             self._shrink(self.memory_bytes)
         self._relieve()
@@ -316,9 +317,9 @@ class Cache:
         entry = replace(
             old, outputs=outputs, fingerprint=fingerprint_of(outputs), nbytes=sum(sizes.values())
         )
-        return _held(entry, sizes)
+        return _hold(entry, sizes)
 
 
-def _held(entry: Entry, sizes: dict[str, int]) -> _Held:
+def _hold(entry: Entry, sizes: dict[str, int]) -> _Held:
     on_devices = {device: size for device, size in sizes.items() if device != "cpu"}
     return _Held(entry, on_devices, sum(on_devices.values()))

@@ -1,11 +1,18 @@
 """The command line: run, validate, nodes.
 
-    app.py      commands and options
-    running.py  one run: bars, table, JSON
-    grid.py     the product of values; verify.py a picture made again and compared
-    complain.py errors as a compiler prints them, with the line of the file
+    app.py       commands; options.py their options and how values are read
+    core.py      what it is built around: the core nodes, and a home folder
+    session.py   one command from its settings to its exit code
+    opening.py   an engine for a command, Ctrl-C for a run
+    request.py   what is asked for, and what is wrong with that
+    runs.py      a graph checked, and run once; grid.py: for each cell; verify.py: compared
+    bars.py      a run as it goes; report.py: what came of it; listing.py: the node types
+    complain.py  errors as a compiler prints them; pointing.py, looking.py: where
+
+Nothing here imports torch, nor rich, before a command needs it.
 """
 
-from .app import Core, main
+from .app import main
+from .core import Core
 
 __all__ = ["Core", "main"]

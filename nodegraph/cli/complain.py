@@ -6,7 +6,7 @@
     24 |       "scheduler": "karas",
        |                    ^^^^^^^
 
-What the command line set, and what comes from a picture or an editor's file, is named instead:
+What the command line says is named instead, and so is a picture or an editor's file:
 
       --> --set 5.scheduler=karas: node 5 (KSampler), input scheduler
 
@@ -18,8 +18,8 @@ from __future__ import annotations
 import json
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 
 from rich.text import Text
@@ -81,13 +81,12 @@ class Complaints:
     """Turns faults into text.
 
     name:  of the document. text: the file's, if it is JSON in API format.
-    typed: the command line's own words for each input it set, by the name it set it by.
-    notes: what else is to be said about a fault.
+    notes: what else is to be said about a fault. A fault with an `option` in its extra is that
+    option's, not the file's.
     """
 
     name: str
     text: str = ""
-    typed: Mapping[str, str] = field(default_factory=dict)
     notes: Callable[[Fault], Iterable[str]] = _nothing
 
     def all(self, faults: Iterable[Fault], level: str = "error") -> Iterable[Text]:
@@ -106,10 +105,10 @@ class Complaints:
         return headline(f"{level}[{fault.type}]", fault.details, level).append(printable(body))
 
     def _place(self, fault: Fault, positions: Positions) -> tuple[str, list[str]]:
-        option = self.typed.get(fault.extra.get("set_as") or fault.extra.get("target") or "")
-        if option is not None:
-            return option, []
-        span = None if fault.node is None else positions.find(fault.node, fault.input, key=_key(fault))
+        if "option" in fault.extra:
+            return str(fault.extra["option"]), []
+        key = "class_type" if fault.type == "missing_node_type" else ""
+        span = None if fault.node is None else positions.find(fault.node, fault.input, key=key)
         if span is None:
             return self.name, []
         line, column, shown = snippet(self.text, span)
@@ -154,10 +153,6 @@ def printable(text: str) -> str:
         f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c
         for c in text
     )
-
-
-def _key(fault: Fault) -> str:
-    return "class_type" if fault.type == "missing_node_type" else ""
 
 
 def _where(fault: Fault) -> str:

@@ -5,64 +5,76 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ..catalogue import node_info, object_info
-from ..errors import NodeGraphError
-from ..node import REQUIRED, NodeType, Number, Port, Seed
-from ..registry import Registry
+from nodegraph.catalogue import node_info, object_info
+from nodegraph.node import REQUIRED, Number, Port, Seed
+from nodegraph.registry import Registry
+
+from .options import wrong
+from .session import Session
 
 SHOWN_OPTIONS = 12
 
 
-def list_nodes(registry: Registry, console: Console, as_json: bool) -> None:
+def list_nodes(registry: Registry, session: Session) -> None:
     """All node types, by category."""
-    if as_json:
-        click.echo(json.dumps(object_info(registry), indent=2))
+    if session.json:
+        session.answer(object_info(registry))
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("category", "node", "what it does"):
-        table.add_column(name)
+    table = _table("category", "node", "what it does")
     for kind in sorted(registry.nodes.values(), key=lambda kind: (kind.category, kind.name)):
-        table.add_row(kind.category, kind.name, kind.description.partition("\n")[0])
-    console.print(table)
+        _row(table, kind.category, kind.name, kind.description.partition("\n")[0])
+    session.out.print(table)
 
 
-def show_node(registry: Registry, name: str, console: Console, as_json: bool) -> None:
-    """One node type in full. Raises NodeGraphError for a name nobody registered."""
+def show_node(registry: Registry, name: str, session: Session) -> None:
+    """One node type in full. Raises click.UsageError for a name nobody registered."""
     kind = registry.nodes.get(name)
     if kind is None:
         near = registry.nearest(name)
-        hint = f"; did you mean {near}?" if near else ""
-        raise NodeGraphError(f"no node type is named {name!r}{hint}")
-    if as_json:
-        click.echo(json.dumps({name: node_info(registry, kind)}, indent=2))
+        hint = f"did you mean {near}?" if near else "`nodes` lists all"
+        raise wrong(f"no node type is named {name!r}; {hint}")
+    if session.json:
+        session.answer({name: node_info(registry, kind)})
         return
-    console.print(f"[bold]{kind.name}[/] ({kind.category}), version {kind.version}, {kind.module}")
-    console.print(kind.description, markup=False)
-    _ports(console, "inputs", kind, registry)
-    _ports(console, "outputs", kind, registry)
+    title = Text(kind.name, "bold", end="").append(f" ({kind.category})", "default")
+    session.out.print(title.append(f", version {kind.version}, from {kind.module}", "default"))
+    if kind.description:
+        session.out.print(kind.description, markup=False)
+    _ports(session, "inputs", kind.inputs, registry)
+    _ports(session, "outputs", kind.outputs, registry)
 
 
-def _ports(console: Console, title: str, kind: NodeType, registry: Registry) -> None:
-    ports: tuple[Port, ...] = getattr(kind, title)
+def _ports(session: Session, title: str, ports: tuple[Port, ...], registry: Registry) -> None:
     if not ports:
         return
-    table = Table(box=None, pad_edge=False)
-    for name in (title, "type", "default", "takes", ""):
-        table.add_column(name)
+    columns = ("type", "default", "takes", "") if title == "inputs" else ("type", "")
+    table = _table(title, *columns)
     for port in ports:
         type = f"list of {port.type}" if port.is_list else port.type
-        table.add_row(port.name, type, _default(port), _takes(port, registry), port.tooltip)
-    console.print(table)
+        facts = (_default(port), _takes(port, registry)) if title == "inputs" else ()
+        _row(table, port.name, type, *facts, port.tooltip)
+    session.out.print()
+    session.out.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*map(Text, cells))  # as they are: brackets would be markup
 
 
 def _default(port: Port) -> str:
     if port.default is REQUIRED or port.default is None:
-        return "optional" if port.optional else ""
-    return json.dumps(port.default)
+        return "" if port.required else "optional"
+    return json.dumps(port.default, default=str)
 
 
 def _takes(port: Port, registry: Registry) -> str:
@@ -73,7 +85,7 @@ def _takes(port: Port, registry: Registry) -> str:
         return f"{shown} ... and {more} more" if more > 0 else shown
     if isinstance(port.widget, (Number, Seed)):
         return f"{_bound(port.widget.min)} to {_bound(port.widget.max)}"
-    return ""
+    return "a link" if port.socket else ""
 
 
 def _bound(value: Any) -> str:

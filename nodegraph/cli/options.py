@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import product
+import json
+from collections.abc import Callable, Iterable
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from nodegraph.changes import Typed
 
 MAX_RUNS = 10_000
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -50,7 +52,7 @@ GRAPH = (
     click.argument("graph", type=Path),
     click.option(
         "--set",
-        "assignments",
+        "values",
         multiple=True,
         metavar="NODE.INPUT=VALUE",
         help="Change an input. NODE is an id, a title, or a type that only one node has.",
@@ -75,20 +77,54 @@ def with_options(*groups: Iterable[Callable[[F], F]]) -> Callable[[F], F]:
     return decorate
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """One input, by "node.input", and the texts typed for it; `option` is how it was written."""
-
-    name: str
-    texts: tuple[str, ...]
-    option: str
+def read_values(texts: Iterable[str]) -> dict[str, Typed]:
+    """`("3.seed=7",)` -> {"3.seed": Typed("7")}. Raises click.UsageError."""
+    return dict(_assigned("--set", text, "3.seed=7") for text in texts)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One combination of a grid: what was typed for each of its inputs, by "node.input"."""
+def read_axes(texts: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """`("3.seed=1,2",)` -> the values of each input: a JSON list's, or what commas separate.
 
-    values: dict[str, Any]
+    Raises click.UsageError.
+    """
+    found: dict[str, tuple[Any, ...]] = {}
+    for text in texts:
+        name, typed = _assigned("--grid", text, "3.seed=1,2,3")
+        if name in found:
+            raise wrong(f"--grid {name} is given twice; give all its values at once")
+        found[name] = _values(typed.text)
+        if not found[name]:
+            raise wrong(f"--grid {text}: there are no values; give some, as in 3.seed=1,2,3")
+    count = prod(map(len, found.values()))
+    if count > MAX_RUNS:
+        raise wrong(f"--grid: {count:,} combinations; the limit is {MAX_RUNS:,}")
+    return found
 
-    def __str__(self) -> str:
-        return " ".join(f"{name}={value}" for name, value in self.values.items())
+
+def wrong(message: str) -> click.UsageError:
+    """An error about how the command was called."""
+    return click.UsageError(message, click.get_current_context(silent=True))
+
+
+def _assigned(option: str, text: str, example: str) -> tuple[str, Typed]:
+    name, equals, value = text.partition("=")
+    name = name.strip()
+    node, dot, input = name.rpartition(".")
+    if not (equals and dot and node and input):
+        raise wrong(f"{option} {text}: expected NODE.INPUT=VALUE, as in {option} {example}")
+    return name, Typed(value)
+
+
+def _values(text: str) -> tuple[Any, ...]:
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        whole = None
+    if isinstance(whole, list):
+        return tuple(whole)
+    return tuple(Typed(part.strip()) for part in text.split(",")) if text.strip() else ()
+
+
+def read_targets(texts: Iterable[str]) -> list[str] | None:
+    """`("6,7", "9")` -> ["6", "7", "9"]; None where there are none."""
+    return [name for text in texts for part in text.split(",") if (name := part.strip())] or None

@@ -1,7 +1,7 @@
 """Where in a JSON text something stands, to point at it as compilers do.
 
-    24 |     "scheduler": "karas",
-       |                  ^^^^^^^
+24 |     "scheduler": "karas",
+   |                  ^^^^^^^
 """
 
 from __future__ import annotations

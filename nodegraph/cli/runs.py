@@ -1,158 +1,108 @@
-"""The three ways to run a graph: once, for a grid of values, and to verify a picture."""
+"""A graph checked, and run once."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-import click
+from nodegraph.context import CancelToken
+from nodegraph.documents import Document
+from nodegraph.engine import Engine
+from nodegraph.events import Event
+from nodegraph.graph import Checked, Graph
+from nodegraph.tasks import RunResult
 
-from ..documents import Document
-from ..engine import Engine
-from ..events import Event
-from ..graph import Graph
-from ..settings import Settings
-from ..tasks import RunResult
-from .complain import Exit
-from .grid import combinations, label, parse_axes
-from .running import Watcher, as_json, print_result, written
-from .verify import verify
-
-if TYPE_CHECKING:
-    from .app import Failures
-
-Values = Mapping[str, Any]
+from .bars import Watcher
+from .complain import Exit, printable
+from .opening import cancelled_by_ctrl_c, opened
+from .report import print_errors, print_files, print_result, result_json
+from .request import Request
+from .session import Session, faults_json
 
 
-@contextmanager
-def opened(
-    modules: Iterable[ModuleType], settings: Settings, failures: Failures
-) -> Iterator[Engine]:
-    """An engine; plugins that could not be loaded are told."""
-    with Engine(modules, settings) as engine:
-        failures.plugin_errors(engine)
-        yield engine
+def validate(session: Session, request: Request) -> Exit:
+    """Check a graph, and say what is wrong or that nothing is."""
+    with opened(session) as engine:
+        document = engine.read(request.graph)
+        checked = request.check(engine, document)
+        if session.json:
+            status = "invalid" if checked.faults else "valid"
+            session.answer({"status": status, **faults_json(checked)})
+            return Exit.GRAPH if checked.faults else Exit.OK
+        session.doubt(document, checked.warnings, engine)
+        if checked.faults:
+            session.complain(document, checked.faults, engine)
+            return Exit.GRAPH
+        count = len(checked.require().nodes)
+        text = f"{request.graph}: no faults; {count} node{'s' if count > 1 else ''} would run"
+        session.out.print(printable(text), markup=False, soft_wrap=True)
+        return Exit.OK
 
 
-def run_one(
-    modules: Iterable[ModuleType],
-    settings: Settings,
-    path: Path,
-    values: Values,
-    targets: Sequence[str] | None,
-    failures: Failures,
-) -> Exit:
-    """Run a graph once; the parts that have no fault run even if others have."""
-    with opened(modules, settings, failures) as engine:
-        document = engine.read(path)
-        graph = _runnable(engine, document, values, targets, failures)
+def run_once(session: Session, request: Request) -> Exit:
+    """Run a graph, if it has no faults; with keep_going, what of it has none."""
+    with opened(session) as engine:
+        document = engine.read(request.graph)
+        checked = request.check(engine, document)
+        graph = runnable(session, request, document, checked, engine)
         if graph is None:
             return Exit.GRAPH
-        with Watcher(failures.console) as watch:
-            result = engine.run(graph, emit=watch, workflow=document.workflow)
-        if failures.json:
-            click.echo(json.dumps(as_json(result, engine.folders), indent=2))
+        watch = Watcher(session.err, quiet=request.quiet)
+        with watch, cancelled_by_ctrl_c(session) as token:
+            result = start(engine, graph, request, document, watch, token)
+        if session.json:
+            session.answer(answer(result, checked, engine))
+        elif request.quiet:
+            print_errors(session, result)
+            print_files(session, result, engine)
         else:
-            print_result(failures.console, result, engine.folders)
-        return _code(result)
+            print_result(session, result, engine)
+        return code_of(result, checked)
 
 
-def run_grid(
-    modules: Iterable[ModuleType],
-    settings: Settings,
-    path: Path,
-    values: Values,
-    targets: Sequence[str] | None,
-    options: Sequence[str],
-    failures: Failures,
-) -> Exit:
-    """Run a graph for every combination of the axes' values."""
-    axes = parse_axes(options)
-    code = Exit.OK
-    rows: list[dict[str, Any]] = []
-    with opened(modules, settings, failures) as engine:
-        document = engine.read(path)
-        for chosen in combinations(axes):
-            graph = _runnable(engine, document, {**values, **chosen}, targets, failures)
-            if graph is None:
-                return Exit.GRAPH
-            with Watcher(failures.console) as watch:
-                result = engine.run(graph, emit=watch, workflow=document.workflow)
-            code = max(code, _code(result))
-            rows.append({"values": chosen, **as_json(result, engine.folders)})
-            if not failures.json:
-                _print_cell(chosen, result, engine, failures)
-            if result.cancelled:
-                break
-    if failures.json:
-        click.echo(json.dumps(rows, indent=2))
-    return code
-
-
-def run_verify(
-    modules: Iterable[ModuleType], settings: Settings, picture: Path, failures: Failures
-) -> Exit:
-    """Make a picture again and compare the pixels."""
-    with Watcher(failures.console) as watch:
-        emit: Callable[[Event], None] = watch
-        verdict = verify(picture, modules, settings, emit)
-    if failures.json:
-        fields = {
-            "picture": str(verdict.picture),
-            "same": verdict.same,
-            "differing": verdict.differing,
-            "values": verdict.values,
-            "largest": verdict.largest,
-            "changed": list(verdict.changed),
-        }
-        click.echo(json.dumps(fields, indent=2))
-    elif verdict.same:
-        click.echo(f"{picture}: the same pixels ({verdict.values:,} values)")
-    else:
-        click.echo(
-            f"{picture}: {verdict.differing:,} of {verdict.values:,} values differ, "
-            f"by at most {verdict.largest} of 255"
-        )
-    if not failures.json:
-        for change in verdict.changed:
-            click.echo(f"  note: {change}")
-    return Exit.OK if verdict.same else Exit.DIFFERENT
-
-
-def _runnable(
-    engine: Engine,
-    document: Document,
-    values: Values,
-    targets: Sequence[str] | None,
-    failures: Failures,
+def runnable(
+    session: Session, request: Request, document: Document, checked: Checked, engine: Engine
 ) -> Graph | None:
-    checked = engine.check_document(document, values, targets=targets)
-    failures.warn(checked, document)
+    """What of a checked document is to run; None if nothing is, which the answer then says."""
+    session.doubt(document, checked.warnings, engine)
     if checked.faults:
-        failures.faults(checked, document)
-        return None
-    return checked.graph
+        session.complain(document, checked.faults, engine)
+    graph = checked.graph if request.keep_going or not checked.faults else None
+    if graph is not None and checked.faults:
+        session.say(f"going on with {', '.join(graph.targets)}")
+    if graph is None and checked.graph is not None:
+        targets = ", ".join(checked.graph.targets)
+        session.say(f"nothing was run; --keep-going runs what has no fault: {targets}")
+    if graph is None and session.json:
+        session.answer({"status": "invalid", **faults_json(checked)})
+    return graph
 
 
-def _print_cell(
-    chosen: Mapping[str, Any], result: RunResult, engine: Engine, failures: Failures
-) -> None:
-    ran = sum(account.status == "ran" for account in result.accounts)
-    files = written(result.shown, engine.folders)
-    failures.console.print(
-        f"{label(dict(chosen))}: {ran} nodes ran in {result.seconds:.2f} s", highlight=False
+def start(
+    engine: Engine,
+    graph: Graph,
+    request: Request,
+    document: Document,
+    watch: Callable[[Event], None],
+    token: CancelToken,
+) -> RunResult:
+    """Run a graph to its end."""
+    return engine.run(
+        graph, emit=watch, cancel=token, workflow=document.workflow, extra=request.extra
     )
-    for path in files:
-        failures.console.print(f"  {path}", markup=False, highlight=False, soft_wrap=True)
-    for error in result.errors.values():
-        failures.console.print(f"  error: {error}", markup=False, highlight=False)
 
 
-def _code(result: RunResult) -> Exit:
+def answer(result: RunResult, checked: Checked, engine: Engine) -> dict[str, object]:
+    """What --json prints about a run."""
+    data = result_json(result, engine)
+    if checked.faults and data["status"] == "success":
+        data["status"] = "error"
+    return {**data, **faults_json(checked)}
+
+
+def code_of(result: RunResult, checked: Checked) -> Exit:
+    """The exit code for a run: of the worst that happened."""
     if result.cancelled:
         return Exit.CANCELLED
-    return Exit.NODE if result.errors else Exit.OK
+    if result.errors:
+        return Exit.NODE
+    return Exit.GRAPH if checked.faults else Exit.OK

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nodegraph.engine import Engine
     from nodegraph.graph import Checked
 
-    from .complain import Complaints, Exit
+    from .complain import Exit
 
 LOG_WIDTH = 160  # columns, where the output is no terminal
 
@@ -41,14 +41,13 @@ class Session:
     """A command at work; leaving its `with` block prints what was raised, and exits.
 
     options: the settings among the command's options. json: the answer is JSON. code: what the
-    command exits with, if nothing is raised. typed: what the command line set, by name.
+    command exits with, if nothing is raised.
     """
 
     core: Core
     options: Mapping[str, Any]
     json: bool = False
     code: int = 0
-    typed: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def settings(self) -> Settings:
@@ -101,25 +100,28 @@ class Session:
 
         self.say(headline("warning", text, "warning"))
 
-    def complain(self, document: Document, faults: Iterable[Fault], engine: Engine) -> None:
+    def complain(self, document: Document, faults: Sequence[Fault], engine: Engine) -> None:
         """Print all faults of a document, and how many they are."""
-        complaints, faults = self._complaints(document, engine), list(faults)
-        for text in complaints.all(faults):
-            self.say(text)
-        count = len(faults)
-        self.say(f"{count} fault{'s' if count > 1 else ''} in {complaints.name}")
+        self._print(document, faults, engine, "error")
+        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+        self.say(f"{count} in {_name_of(document)}")
 
-    def doubt(self, document: Document, checked: Checked, engine: Engine) -> None:
+    def doubt(self, document: Document, warnings: Sequence[Fault], engine: Engine) -> None:
         """Print the warnings about a document."""
-        for text in self._complaints(document, engine).all(checked.warnings, "warning"):
-            self.say(text)
+        self._print(document, warnings, engine, "warning")
 
-    def _complaints(self, document: Document, engine: Engine) -> Complaints:
-        from .complain import Complaints
-        from .looking import looked_in
+    def _print(
+        self, document: Document, faults: Sequence[Fault], engine: Engine, level: str
+    ) -> None:
+        if faults:
+            from .complain import Complaints
+            from .looking import looked_in
 
-        name = "the graph" if document.source is None else str(document.source)
-        return Complaints(name, _text_of(document), self.typed, lambda f: looked_in(f, engine))
+            complaints = Complaints(
+                _name_of(document), _text_of(document), lambda fault: looked_in(fault, engine)
+            )
+            for text in complaints.all(faults, level):
+                self.say(text)
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -170,22 +172,17 @@ class Session:
 
 def failure(error: BaseException) -> dict[str, Any]:
     """What --json says where nothing could be run."""
-    if isinstance(error, InvalidGraph):
-        return {"status": "invalid", **faults_json(error.faults, error.dependants)}
     message = error.format_message() if isinstance(error, click.ClickException) else str(error)
     status = "cancelled" if isinstance(error, Cancelled) else "error"
     return {"status": status, "error": {"type": type(error).__name__, "message": message}}
 
 
-def faults_json(
-    faults: Iterable[Fault], dependants: Mapping[str, Any], warnings: Iterable[Fault] = ()
-) -> dict[str, Any]:
+def faults_json(checked: Checked) -> dict[str, Any]:
     """Faults as clients of the server get them: of the whole graph, and by node."""
-    listed = tuple(faults)
     return {
-        "errors": [fault.as_json() for fault in listed if fault.node is None],
-        "node_errors": InvalidGraph(listed, dependants).node_errors(),
-        "warnings": [str(fault) for fault in warnings],
+        "errors": [fault.as_json() for fault in checked.faults if fault.node is None],
+        "node_errors": InvalidGraph(checked.faults, checked.dependants).node_errors(),
+        "warnings": [str(fault) for fault in checked.warnings],
     }
 
 
@@ -202,6 +199,10 @@ def _with(folders: tuple[Path, ...], own: Path) -> tuple[Path, ...]:
     """The folders and, after them, nodegraph's own, unless it is among them."""
     known = {folder.resolve() for folder in folders}
     return folders if own.resolve() in known or not own.is_dir() else (*folders, own)
+
+
+def _name_of(document: Document) -> str:
+    return "the graph" if document.source is None else str(document.source)
 
 
 def _text_of(document: Document) -> str:

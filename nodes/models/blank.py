@@ -16,8 +16,8 @@ DRAWS = frozenset({Tensor.uniform_, Tensor.normal_})
 class _Undrawn(TorchFunctionMode):
     """The functions that give a module its first weights leave them alone.
 
-    A meta tensor has nothing to draw into, but torch would import its decompositions to find out,
-    which takes more than a second.
+    A meta tensor has nothing to draw into, but to find out torch would import its compiler (some
+    800 modules, for the normal numbers of an embedding), which takes more than a second.
     """
 
     def __torch_function__(

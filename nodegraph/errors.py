@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .executor import RunResult
+    from .tasks import RunResult
 
 
 class NodeGraphError(Exception):

@@ -9,10 +9,12 @@ has no state of its own between runs, so several runs may be in flight, from sev
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .activity import Activity
 from .context import CancelToken, Precision
 from .events import Event
 from .lanes import AsyncLane, Lane
@@ -60,8 +62,13 @@ class Executor:
         self.hashes = hashes
         self.device = device
         self.precision = precision
+        self.activity = Activity()
         self.async_lane = AsyncLane()
         self._lanes = {"compute": Lane(device), "io": Lane("io", io_workers)}
+        self._runs = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self.callbacks = threading.local()  # `active`: this thread is in a callback of a run
 
     @property
     def keys(self) -> Keys:
@@ -84,10 +91,22 @@ class Executor:
                   cancelled and `run` raises the same.
         workflow: the editor's form of the graph, for files that carry it.
         extra:    whatever else the caller wants nodes to see in `Context.extra`.
+        Raises RuntimeError if the executor is closed, or if a node or `emit` of one of its runs
+        calls it: that run would wait for itself.
         """
-        token = cancel or CancelToken()
+        self._refuse_own_threads("run a plan")
+        token = CancelToken() if cancel is None else cancel
         run = Run(plan, self, emit=emit, cancel=token, workflow=workflow, extra=extra)
-        return run.execute()
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the executor is closed")
+            self._runs += 1
+        try:
+            return run.execute()
+        finally:
+            with self._changed:
+                self._runs -= 1
+                self._changed.notify_all()
 
     def lane(self, name: str) -> Lane:
         return self._lanes[name]
@@ -100,10 +119,23 @@ class Executor:
         return all(file.under(folders.folder(file.type)).is_file() for file in shown.files)
 
     def close(self) -> None:
-        """End the threads. Runs in flight end first."""
+        """End the threads. Runs in flight end first, and none begins any more."""
+        self._refuse_own_threads("close the executor")
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.wait_for(lambda: self._runs == 0)
         self.async_lane.close()
         for lane in self._lanes.values():
             lane.close()
+
+    def _refuse_own_threads(self, what: str) -> None:
+        current = threading.current_thread()
+        lanes: list[Lane | AsyncLane] = [*self._lanes.values(), self.async_lane]
+        active = getattr(self.callbacks, "active", False)
+        if active or any(lane.owns(current) for lane in lanes):
+            raise RuntimeError(f"a node or callback of a run cannot {what}: it would never end")
 
     def __enter__(self) -> Executor:
         return self

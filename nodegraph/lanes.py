@@ -12,13 +12,14 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any
 
 Turn = Callable[[], None]
 
 
 class Lane:
-    """Threads that take turns from one queue."""
+    """Threads that take turns from one queue. A turn must not raise."""
 
     def __init__(self, name: str, threads: int = 1) -> None:
         self.name = name
@@ -33,52 +34,67 @@ class Lane:
     def submit(self, turn: Turn) -> None:
         self._turns.put(turn)
 
-    @property
-    def idle(self) -> bool:
-        """Whether nobody else waits for the lane (so that a run may go on without lining up)."""
-        return self._turns.empty()
+    def owns(self, thread: threading.Thread) -> bool:
+        return thread in self._threads
 
     def close(self) -> None:
         """Let the threads end after the turns that are queued."""
         for _ in self._threads:
             self._turns.put(None)
         for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
+            thread.join()
 
     def _work(self) -> None:
         while (turn := self._turns.get()) is not None:
             turn()
+            del turn  # while waiting, hold nothing
 
 
 class AsyncLane:
     """An event loop in a thread of its own, started when first used."""
-
-    name = "async"
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def submit(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._running())
+    def submit(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+        """The future's `cancel` cancels the coroutine."""
+        return asyncio.run_coroutine_threadsafe(work, self._running())
+
+    def owns(self, thread: threading.Thread) -> bool:
+        return thread is self._thread
 
     def close(self) -> None:
+        """End the loop; tasks that nodes left behind are cancelled."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-            loop.close()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="nodegraph-async", daemon=True
+                    target=_serve, args=(self._loop,), name="nodegraph-async", daemon=True
                 )
                 self._thread.start()
             return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()

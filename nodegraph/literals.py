@@ -29,7 +29,7 @@ INT_MIN, INT_MAX = -(2**63), 2**64 - 1  # what 64 bits hold, signed or not
 NO_EXTRA: Mapping[str, Any] = MappingProxyType({})
 
 
-class Problem(Exception):  # noqa: N818 - the document's, not the program's
+class Problem(Exception):
     """A value does not fit its port. `extra`: machine-readable facts."""
 
     def __init__(

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .node import Seed
+from .ports import Seed
+from .traversal import natural
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -55,14 +56,16 @@ def describe(task: Task, keys: Keys, tasks: Mapping[str, Task]) -> dict[str, Any
 
 
 def _made_from(task: Task, tasks: Mapping[str, Task]) -> list[str]:
-    found = {task.id: None}
-    todo = [task.id]
+    """The task, what it reads from, and what ran in the place of any of these, by id."""
+    found = {task.id}
+    todo = [task]
     while todo:
-        for _, link in tasks[todo.pop()].node.links():
-            if link.node in tasks and link.node not in found:
-                found[link.node] = None
-                todo.append(link.node)
-    return sorted(found)
+        one = todo.pop()
+        for id in [*(link.node for _, link in one.node.links()), *one.children]:
+            if id in tasks and id not in found:
+                found.add(id)
+                todo.append(tasks[id])
+    return sorted(found, key=natural)
 
 
 def _torch_version() -> str | None:

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+from .copies import copied
 from .errors import Cancelled, ExecutionError, RunFailed
 from .graph import Node
 from .outputs import Shown
 from .plan import Step
+from .subgraph import Grown
+from .values import fingerprint
+
+FIXED = frozenset({int, float, str, bool, bytes, complex, type(None)})
 
 
 class State(Enum):
@@ -18,45 +23,84 @@ class State(Enum):
     WAITING = "waiting"  # for inputs
     READY = "ready"  # in its lane's queue
     RUNNING = "running"
-    EXPANDED = "expanded"  # for the nodes that run in its place
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"  # something it needs failed
 
 
-ENDED = frozenset({State.DONE, State.FAILED, State.SKIPPED})
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a node made: one item per output slot, and last what it shows, as the cache has it.
+
+    fingerprint: of `outputs`, when they were made; another one later means somebody changed them.
+    fixed:       nothing in it can be changed in place.
+    """
+
+    outputs: tuple[Any, ...]
+    fingerprint: int
+    fixed: bool
+
+    @classmethod
+    def of(cls, outputs: tuple[Any, ...], print_: int | None = None) -> Value:
+        fixed = all(type(item) in FIXED for item in outputs)
+        return cls(outputs, fingerprint(outputs) if print_ is None else print_, fixed)
+
+    @property
+    def slots(self) -> tuple[Any, ...]:
+        return self.outputs[:-1]
+
+    @property
+    def shown(self) -> Shown | None:
+        return self.outputs[-1]
+
+    def copied(self) -> Value:
+        """The same value, sharing nothing that can be changed."""
+        return self if self.fixed else Value(copied(self.outputs), self.fingerprint, False)
+
+    def intact(self) -> bool:
+        """Whether it still is what its node made."""
+        return self.fixed or fingerprint(self.outputs) == self.fingerprint
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Task:
     """A step being run.
 
     rank:       place in the order of the plan; nodes of an expansion come right after its node.
-    missing:    how many of the inputs it waits for are not there yet.
-    held:       its inputs by name, as the tasks they come from; each counts as one use there.
-    dependents: tasks that wait for this one. uses: how many tasks hold its value.
-    fingerprint: of `slots`, when they were made; a different one later means somebody changed them.
-    results:    what its calls returned, while some of them are expansions that still run.
-    redo:       its result is to be thrown away: an input was changed while it ran.
+    parent:     id of the node whose expansion made it, `depth` expansions deep.
+    missing:    how many tasks it waits for.
+    held:       the tasks whose values it reads, by input; each entry is one use there. Those that
+                run in its place are held under their ids in parentheses.
+    dependents: tasks that wait for this one. uses: how many entries of `held` it is, plus one for
+                a target.
+    taken:      the values of `held` that its call was given.
+    leader:     a task that does the same work, whose value it waits for instead of working.
+    grown:      what its calls returned, while some of that are expansions that still run.
+    fanned:     it was called once for each item of a list.
+    careful:    it runs on copies of its inputs, because one was changed; `attempts`: how often.
+    ticket:     when its call began, see Activity.
     """
 
     step: Step
     rank: tuple[int, ...]
     target: bool = False
     parent: str | None = None
+    depth: int = 0
     state: State = State.IDLE
     missing: int = 0
     uses: int = 0
     held: dict[str, Task] = field(default_factory=dict)
-    dependents: list[Task] = field(default_factory=list)
-    slots: tuple[Any, ...] | None = None
-    shown: Shown | None = None
-    fingerprint: int = 0
-    seconds: float = 0.0
-    results: list[Any] | None = None
+    dependents: dict[Task, None] = field(default_factory=dict)
+    taken: dict[str, Value] = field(default_factory=dict)
+    value: Value | None = None
+    leader: Task | None = None
+    grown: list[Grown | Any] | None = None
+    children: tuple[str, ...] = ()
     fanned: bool = False
-    redo: bool = False
-    announced: bool = False
+    careful: bool = False
+    attempts: int = 0
+    ticket: int = 0
+    seconds: float = 0.0
 
     def __lt__(self, other: Task) -> bool:
         return self.rank < other.rank
@@ -71,7 +115,13 @@ class Task:
 
     def who(self) -> dict[str, Any]:
         """The fields every event of this node carries."""
-        return {"node": self.id, "class_type": self.node.type.name, "parent": self.parent}
+        node = self.step.node
+        return {"node": node.id, "class_type": node.type.name, "parent": self.parent}
+
+    def changed(self) -> list[str]:
+        """The inputs it was given that are no longer what they were."""
+        intact = {id(value): value.intact() for value in self.taken.values()}
+        return [name for name, value in self.taken.items() if not intact[id(value)]]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class PartSource:
     identity: the file's content hash. rounding: a narrower dtype the weights pass through.
     """
 
-    info: CheckpointInfo
+    info: CheckpointInfo = field(repr=False)  # it lists every tensor
     part: Part
     identity: str
     precision: Precision

@@ -23,6 +23,7 @@ from nodes.diffusion.schedule import NoiseSchedule, scaled_linear
 from nodes.diffusion.spacing import SPACINGS
 from nodes.types import Condition, Conditioning, Model
 
+Picture = Callable[[Tensor, Tensor], Tensor]  # (what the network sees, its time) -> its answer
 numbers = itertools.count()
 
 
@@ -90,7 +91,7 @@ class Given:
 class Painter(nn.Module):
     """x0 = the mean of the tokens, everywhere; counts its calls and keeps what it was shown."""
 
-    def __init__(self, channels: int = 4, picture: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(self, channels: int = 4, picture: Picture | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         self.channels = channels
@@ -102,7 +103,7 @@ class Painter(nn.Module):
         self.shown.append(x)
         self.times.append(t.tolist())
         if self.picture is not None:
-            return self.picture(x)
+            return self.picture(x, t)
         assert context is not None
         value = context.mean(dim=(1, 2)).view(-1, 1, 1, 1)
         return value.expand(len(x), self.channels, *x.shape[2:])

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import standin_nodes
@@ -166,10 +166,22 @@ def test_the_catalogue_is_json_without_exceptions(registry: Registry) -> None:
     assert set(infos) == set(registry.nodes)
 
 
-def test_widgets_are_drawn_for_plain_values_required_ones_first(registry: Registry) -> None:
-    names = [port.name for port in widget_ports(registry.nodes["ImageScale"])]
+def test_widgets_are_drawn_for_plain_values_required_ones_first() -> None:
+    @node("Mixed", category="tests")
+    def mixed(
+        *,
+        late: Annotated[int, OPTIONAL] = 0,
+        mode: Literal["a", "b"],
+        anything: Any = None,
+        either: int | str = 0,
+        text: str = "",
+        flag: bool = False,
+    ) -> None:
+        raise NotImplementedError
 
-    assert names == ["upscale_method", "width", "height", "blend"]
+    kind = declare(mixed, mixed.__node__, {})  # type: ignore[attr-defined]
+
+    assert [port.name for port in widget_ports(kind)] == ["mode", "text", "flag", "late"]
 
 
 def test_a_port_that_only_takes_links_has_no_widget(registry: Registry) -> None:

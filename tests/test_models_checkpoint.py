@@ -590,6 +590,22 @@ def test_an_openclip_text_encoder_is_found_without_a_prefix(
     assert equal_states(load(info, "text", dtype=torch.float32), models["sd2"].text)
 
 
+def test_the_unets_family_is_the_text_encoders_too(
+    tmp_path: Path, models: dict[Family, Models]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    text, unet = models["sd2"].text.state_dict(), models["sd2"].unet.state_dict()
+    save_file(
+        {f"cond_stage_model.transformer.{n}": t for n, t in text.items()}
+        | {f"model.diffusion_model.{n}": t for n, t in unet.items()},
+        path,
+    )
+
+    info = inspect(path)
+
+    assert (info.family, info.text) == ("sd2", TEXTS["sd2"])
+
+
 def test_openclips_projection_is_transposed_into_ours(tmp_path: Path) -> None:
     text = CLIPText(replace(TEXTS["sd2"], projection=48))
     scrambled(text)

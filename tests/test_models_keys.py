@@ -224,6 +224,7 @@ def test_a_network_diffusers_does_not_have_gets_no_names(change: dict[str, Any])
         ({"class_embed_type": "timestep"}, "class_embed_type = 'timestep'"),
         ({"mid_block_type": None}, "mid_block_type = None"),
         ({"down_block_types": ["AttnDownBlock2D"] * 4}, "blocks of type AttnDownBlock2D"),
+        ({"down_block_types": ["UpBlock2D"] * 4}, "blocks of type UpBlock2D"),
         ({"up_block_types": ["UpBlock2D"] * 4}, "do not mirror each other"),
         ({"block_out_channels": [320, 400, 1280, 1280]}, "400 is no multiple of 320"),
         ({"attention_head_dim": [5, 8, 10, 10]}, "neither the number of heads"),

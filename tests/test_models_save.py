@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tiny_models import TEXTS, UNETS, VAES, Models, equal_states, scrambled, tiny
+from torch import nn
 
 from nodes.models.atomic import replacing
 from nodes.models.checkpoint import inspect, load
@@ -119,6 +121,24 @@ def test_mixed_dtypes_and_layouts_are_saved_as_they_are(
 
     assert equal_states(load(info, "vae", dtype=torch.float32), models["sd1"].vae)
     assert equal_states(load(info, "text", dtype=torch.float16), text)
+
+
+def test_every_tensor_begins_at_a_multiple_of_its_items_size(tmp_path: Path) -> None:
+    text = scrambled_text("sd1").half()
+    text.text_model.encoder.layers[0].layer_norm1 = nn.LayerNorm(3, bias=False).half()  # 6 bytes
+    text.text_model.final_layer_norm.float()
+    path = tmp_path / "m.safetensors"
+    save_original(path, Declared(), text=text)
+
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+
+    assert (8 + length) % 8 == 0
+    sizes = {"F32": 4, "F16": 2}
+    placed = [entry for name, entry in header.items() if name != "__metadata__"]
+    assert {entry["dtype"] for entry in placed} == set(sizes)
+    assert all(entry["data_offsets"][0] % sizes[entry["dtype"]] == 0 for entry in placed)
 
 
 def test_a_checkpoint_loaded_and_saved_again_is_the_same_file(

@@ -482,7 +482,7 @@ def test_tensors_that_do_not_belong_are_named() -> None:
         config_from_shapes({**shapes, "sequence_layers.0.weight": (3,)})
     with pytest.raises(ArchitectureError, match=r"out\.0\.bias has shape \(5,\).*call for \(64,\)"):
         config_from_shapes({**shapes, "out.0.bias": (5,)})
-    with pytest.raises(ArchitectureError, match="too few dimensions"):
+    with pytest.raises(ArchitectureError, match="dimension 1 is missing or empty"):
         config_from_shapes({**shapes, "input_blocks.0.0.weight": (64,)})
     with pytest.raises(ArchitectureError, match="no tensor is named output_blocks"):
         config_from_shapes({"time_embed.0.weight": (256, 64)})
@@ -495,6 +495,7 @@ def test_tensors_that_do_not_belong_are_named() -> None:
     [
         ({"model_channels": 48}, "multiple of 32, got 48"),
         ({"num_res_blocks": (1,)}, "one entry a level"),
+        ({"channel_mult": (1, 0)}, "count from 1 up"),
         ({"num_heads": None}, "either num_heads or head_channels"),
         ({"head_channels": 8}, "either num_heads or head_channels"),
         ({"num_heads": 7}, "7 heads do not divide 64 channels"),

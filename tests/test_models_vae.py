@@ -265,6 +265,8 @@ def test_tensors_that_do_not_belong_are_named() -> None:
 def test_numbers_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(ArchitectureError, match="multiple of 32"):
         replace(SMALL, channels=40)
+    with pytest.raises(ArchitectureError, match="count from 1 up"):
+        replace(SMALL, num_res_blocks=0)
     with pytest.raises(ArchitectureError, match="at least one level"):
         replace(SMALL, channel_mult=())
     with pytest.raises(ArchitectureError, match="levels beyond the 2"):

@@ -390,9 +390,10 @@ def test_nothing_of_a_pickle_stays_mapped(tmp_path: Path) -> None:
     path = tmp_path / "model.ckpt"
     torch.save(TENSORS, path)
 
-    weights = open_weights(path, ckpt=True)
-    weights.read("w")
+    with open_weights(path, ckpt=True).reader() as read:
+        read("w")
 
+    assert read is not None  # kept by mistake
     maps = Path("/proc/self/maps")  # Linux shows them
     assert not maps.exists() or str(path) not in maps.read_text()
 

@@ -59,9 +59,7 @@ def test_upscaling_gives_whole_cells_of_at_least_64_pixels_and_keeps_the_aspect(
 ) -> None:
     latent = Latent(torch.randn(1, 4, rows, columns))
 
-    scaled = latent_upscale(
-        latent, "nearest-exact", width=width, height=height, crop="disabled"
-    )
+    scaled = latent_upscale(latent, "nearest-exact", width=width, height=height, crop="disabled")
 
     assert scaled.samples.shape[-2:] == expected
 
@@ -84,9 +82,7 @@ def test_upscaling_counts_in_the_latents_own_pixels_per_cell() -> None:
 def test_upscaling_with_a_centre_crop_trims_the_longer_side() -> None:
     columns = torch.arange(32.0).expand(1, 4, 8, 32)
 
-    scaled = latent_upscale(
-        Latent(columns), "nearest-exact", width=64, height=64, crop="center"
-    )
+    scaled = latent_upscale(Latent(columns), "nearest-exact", width=64, height=64, crop="center")
 
     assert scaled.samples[0, 0, 0].tolist() == [12, 13, 14, 15, 16, 17, 18, 19]
 

@@ -98,6 +98,7 @@ def test_a_manifest_cannot_name_python_objects(tmp_path: Path) -> None:
         (">=1.2", "1.1.9", False),
         ("==1.2", "1.2.0", True),
         ("==1.2", "1.2.1", False),
+        ("==1.2.0", "1.2", True),
         ("!=1.2", "1.2.0", False),
         (">1.2", "1.2.0.1", True),
         ("<2", "2.0.0+cpu", False),

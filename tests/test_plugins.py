@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from textwrap import dedent
 
 import pytest
@@ -29,9 +30,16 @@ SHOUT = """
 
 @pytest.fixture(autouse=True)
 def modules_as_before() -> Iterator[None]:
+    """None at first, whatever other tests imported; and theirs again at the end."""
+    others = _taken_out()
     yield
-    for name in [name for name in sys.modules if name.split(".")[0] == "nodegraph_plugins"]:
-        del sys.modules[name]
+    _taken_out()
+    sys.modules.update(others)
+
+
+def _taken_out() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.split(".")[0] == "nodegraph_plugins"]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 @pytest.fixture

@@ -76,6 +76,13 @@ def test_a_link_to_a_widget_wins_over_the_value_and_the_value_keeps_its_place(
     assert inputs_of(file, registry)["2"] == {"width": ["1", 0], "height": 128, "batch_size": 3}
 
 
+def test_an_input_is_named_after_the_widget_it_stands_for(registry: Registry) -> None:
+    file = EditorFile().node(1, "Size").node(2, "EmptyLatentImage", [64, 128, 3])
+    file.link(1, 0, 2, "breadth", "INT").data["nodes"][1]["inputs"][0]["widget"] = {"name": "width"}
+
+    assert inputs_of(file, registry)["2"] == {"width": ["1", 0], "height": 128, "batch_size": 3}
+
+
 def test_reroutes_vanish_however_many_follow_each_other(registry: Registry) -> None:
     file = EditorFile().node(1, "LoadVAE", ["pixel_space"])
     for id in range(2, 3000):
@@ -200,17 +207,30 @@ def test_an_optional_input_from_a_node_left_out_is_dropped(registry: Registry) -
 def test_a_widget_fed_by_a_muted_node_uses_its_own_value(registry: Registry) -> None:
     file = (
         EditorFile()
-        .node(1, "Size", mode=2)
-        .node(2, "EmptyLatentImage", [64, 128, 3])
-        .link(1, 0, 2, "width", "INT", widget=True)
+        .node(1, "Method", mode=2)
+        .node(2, "ImageScale", ["area"])
+        .link(1, 0, 2, "upscale_method", "COMBO", widget=True)
     )
 
     converted = convert(file.data, registry)
 
-    assert converted.document["2"]["inputs"]["width"] == 64
+    assert converted.document["2"]["inputs"] == {"upscale_method": "area"}
     assert converted.warnings == (
-        "node 2 (EmptyLatentImage): width came from muted node 1; its own value is used",
+        "node 2 (ImageScale): upscale_method came from muted node 1; its own value is used",
     )
+
+
+def test_an_own_value_comes_back_when_the_node_that_fed_it_is_left_out(registry: Registry) -> None:
+    file = (
+        EditorFile()
+        .node(1, "LoadVAE", ["pixel_space"], mode=2)
+        .node(2, "VAEDecode")
+        .link(1, 0, 2, "vae", "VAE")
+        .node(3, "ImageScale", ["area"])
+        .link(2, 0, 3, "upscale_method", "COMBO", widget=True)
+    )
+
+    assert inputs_of(file, registry) == {"3": {"upscale_method": "area"}}
 
 
 # -- bypassed -------------------------------------------------------------------------------------

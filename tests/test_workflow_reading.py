@@ -24,7 +24,14 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=4,
 )
-TYPES = [*REGISTRY.nodes, "Reroute", "PrimitiveNode", "Note", *["sub", "deep", "workflow>g"] * 3, "Other"]
+TYPES = [
+    *REGISTRY.nodes,
+    "Reroute",
+    "PrimitiveNode",
+    "Note",
+    *["sub", "deep", "workflow>g"] * 3,
+    "Other",
+]
 IDS = [1, 2, 3, 4, "5", -10, -20, "1:2"]
 NAMES = ["model", "seed", "width", "images", "vae", "value", "control_after_generate"]
 SLOTS = [-1, 0, 0, 1, 2]

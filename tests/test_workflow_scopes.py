@@ -177,6 +177,33 @@ def test_a_cable_from_outside_wins_over_the_value_an_instance_holds(registry: Re
     assert found["3:1"]["width"] == 256
 
 
+def test_a_value_held_for_an_edge_is_not_taken_for_what_is_outside(registry: Registry) -> None:
+    level = subgraph("wire", inputs="in", outputs="out").out(-10, 0, 0)
+    file = (
+        EditorFile()
+        .node(1, "EmptyLatentImage", [64, 64, 1])
+        .node(2, "EmptyLatentImage", [64, 64, 1])
+        .node(3, "Reroute")
+        .node(4, "wire", {"in": 5}, gives="out")
+        .link(3, 0, 4, "in", "INT")
+        .link(4, 0, 1, "width", "INT", widget=True)
+        .link(3, 0, 2, "width", "INT", widget=True)
+        .defining(level)
+    )
+
+    found = inputs_of(file, registry)
+
+    assert (found["1"]["width"], found["2"]["width"]) == (5, 64)
+
+
+def test_an_outer_value_wins_where_nothing_else_reads_it(registry: Registry) -> None:
+    outer = subgraph("outer", inputs="wide")
+    outer.node(7, "sized", [300, 11]).link(-10, 0, 7, "width", "INT", widget=True)
+    file = EditorFile().node(1, "outer", [900]).defining(sized(), outer)
+
+    assert inputs_of(file, registry)["1:7:1"]["width"] == 900
+
+
 def test_the_outermost_instance_decides(registry: Registry) -> None:
     outer = subgraph("outer", inputs="wide")
     outer.node(7, "sized", [300, 11]).link(-10, 0, 7, "width", "INT", widget=True)
@@ -214,6 +241,7 @@ def test_values_may_be_listed_by_inner_node_and_widget(registry: Registry, as_te
 
     assert (found["4:1"]["width"], found["4:1"]["height"]) == (512, 48)
     assert found["4:2"]["seed"] == 77
+    assert "control_after_generate" not in found["4:2"]
 
 
 def test_values_may_be_given_by_name(registry: Registry) -> None:

@@ -12,12 +12,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
 from nodegraph.events import (
     Event,
@@ -57,7 +59,7 @@ class Watcher:
             BarColumn(bar_width=BAR),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
+            _Remaining(compact=True),
             console=console,
             transient=True,
             disable=not self._show,
@@ -77,7 +79,7 @@ class Watcher:
         match event:
             case RunStarted():
                 self._open = set(event.nodes)
-                self._whole = self._bars.add_task(self.title, total=len(event.nodes))
+                self._whole = self._bars.add_task(self.title, total=len(event.nodes), whole=True)
             case NodesCached():
                 self._ended(event.nodes)
             case NodeStarted():
@@ -124,6 +126,13 @@ class Watcher:
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Remaining(TimeRemainingColumn):
+    """The time that is left; of the whole nobody knows, since no node is like another."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.fields.get("whole") else super().render(task)
 
 
 def _label(event: NodeEvent) -> str:

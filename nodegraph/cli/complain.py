@@ -26,6 +26,7 @@ from rich.text import Text
 
 from nodegraph.errors import (
     Cancelled,
+    DeclarationError,
     DocumentError,
     Fault,
     FileMissing,
@@ -62,6 +63,8 @@ def exit_code(error: BaseException) -> Exit:
             return Exit.GRAPH
         case SettingsError() | PluginError() | FileMissing() | MissingPackage():
             return Exit.SETTINGS
+        case DeclarationError():  # of a core node: a plugin's is a PluginError
+            return Exit.INTERNAL
         case NodeGraphError():  # RunFailed among them
             return Exit.NODE
         case _:

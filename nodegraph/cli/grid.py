@@ -109,7 +109,8 @@ class Grid:
         self._note(cell, answer(result, checked, self.engine), summary(result))
         if not self.session.json:
             print_errors(self.session, result)
-            print_files(self.session, result, self.engine)
+            indent = "" if quiet else "  "
+            print_files(self.session, result, self.engine, indent=indent)
 
     def _note(self, cell: Values, data: dict[str, Any], text: str) -> None:
         """Add what came of a cell to the answer, or print it."""

@@ -22,15 +22,17 @@ UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 def print_result(session: Session, result: RunResult, engine: Engine) -> None:
     """What everything cost, what failed, and what was written."""
     session.out.print(cost_table(result.accounts))
+    for line in _not_on_disk(result.accounts):
+        session.out.print(printable(line), markup=False, soft_wrap=True)
     print_errors(session, result)
     print_files(session, result, engine)
     session.out.print(summary(result), markup=False)
 
 
-def print_files(session: Session, result: RunResult, engine: Engine) -> None:
+def print_files(session: Session, result: RunResult, engine: Engine, *, indent: str = "") -> None:
     """The files of a run, one a line."""
     for path in engine.files(result):
-        session.out.print(printable(str(path)), markup=False, soft_wrap=True)
+        session.out.print(indent + printable(str(path)), markup=False, soft_wrap=True)
 
 
 def print_errors(session: Session, result: RunResult) -> None:
@@ -83,6 +85,15 @@ def cost_table(accounts: Iterable[Account]) -> Table:
             cells.append("" if peak is None else format_bytes(peak))
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
+
+
+def _not_on_disk(accounts: Iterable[Account]) -> list[str]:
+    """Which results the next start cannot take from the disk, by the reason."""
+    nodes: dict[str, list[str]] = {}
+    for account in accounts:
+        if account.not_stored:
+            nodes.setdefault(account.not_stored, []).append(account.node)
+    return [f"not kept on disk: {', '.join(names)} ({why})" for why, names in nodes.items()]
 
 
 def status_of(result: RunResult) -> str:

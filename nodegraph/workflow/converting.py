@@ -14,7 +14,8 @@ from nodegraph.errors import DocumentError
 from nodegraph.node import NodeType
 from nodegraph.registry import Registry
 
-from .reading import BYPASSED, MUTED, Node, read_workflow
+from .parts import BYPASSED, MUTED, Node
+from .reading import read_workflow
 from .scopes import Expansion, Scope
 from .sources import VIRTUAL, FromNode, Held, Nowhere, Sources
 from .widgets import name_values, slots_of

@@ -15,7 +15,8 @@ from typing import Any
 from nodegraph.errors import DocumentError
 from nodegraph.registry import Registry
 
-from .reading import ENTRANCE, EXIT, Body, Input, Link, Node, read_node, read_slot
+from .parts import ENTRANCE, EXIT, Body, Input, Link, Node
+from .reading import read_node, read_slot
 from .widgets import Slot, slots_of
 
 PREFIXES = ("workflow>", "workflow/")
@@ -86,9 +87,16 @@ def read_group(data: Any, where: str) -> Group:
         for index, entry in enumerate(_list(data.get("links")))
         if (cable := _cable(entry, f"{where}.links[{index}]"))
     ]
-    hidden = frozenset(_hidden(data.get("config"), "input"))
-    names = _renamed(data.get("config"))
     links = {f"inside {index}": cable for index, cable in enumerate(cables)}
+    for slot, (id, inner) in enumerate(_seen_outside(data, nodes, cables)):
+        links[f"out {slot}"] = Link(id, inner, EXIT, slot)
+    return _wired(nodes, links, data.get("config"))
+
+
+def _wired(nodes: Iterable[Node], links: dict[str, Link], config: Any) -> Group:
+    """The group, whose inputs are those that none of `links` feeds; `links` gains theirs."""
+    hidden = frozenset(_hidden(config, "input"))
+    names = _renamed(config)
     feeding = {(link.target, link.target_slot): id for id, link in links.items()}
     shown: dict[str, str] = {}
     wired: dict[str, Node] = {}
@@ -103,8 +111,6 @@ def read_group(data: Any, where: str) -> Group:
                 shown[_shown_name(name, slot, node, shown)] = f"{node.id}:{slot}"
             entries.append(replace(entry, link=id))
         wired[node.id] = replace(node, inputs=tuple(entries))
-    for slot, (id, inner) in enumerate(_seen_outside(data, nodes, cables)):
-        links[f"out {slot}"] = Link(id, inner, EXIT, slot)
     return Group(Body(wired, links, tuple(shown.values())), tuple(shown), hidden)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from nodegraph.registry import Registry
 
-from .reading import Body, Input, Node
+from .parts import Body, Input, Node
 from .widgets import CONTROL_NAMES, SEED_NAMES, Slot, name_values, slots_of
 
 OWN_INPUT = "-1"

@@ -14,8 +14,8 @@ from nodegraph.graph import MAX_NODES
 from nodegraph.registry import Registry
 
 from .groups import Group, group_name, read_group
+from .parts import BYPASSED, MUTED, Body, Node, Workflow
 from .promoted import Hosted, hosted_values, listed
-from .reading import BYPASSED, MUTED, Body, Node, Workflow
 from .widgets import name_values
 
 MAX_DEPTH = 32
@@ -69,7 +69,7 @@ class Expansion:
     def _count(self, body: Body) -> None:
         self._nodes += len(body.nodes)
         self._size += body.size
-        if False or self._size > MAX_SIZE:
+        if self._nodes > MAX_NODES or self._size > MAX_SIZE:
             raise DocumentError(
                 f"{self.title}: with its subgraphs written out it has more than {MAX_NODES:,} "
                 f"nodes, or more than {MAX_SIZE:,} inputs and values"

@@ -12,7 +12,7 @@ from typing import Any
 
 from nodegraph.types import ANYTHING
 
-from .reading import BYPASSED, MUTED, Node, words
+from .parts import BYPASSED, MUTED, Node, words
 from .scopes import Scope
 
 REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"

@@ -196,7 +196,8 @@ def _attends(given: Mapping[str, Any], levels: int) -> list[bool]:
     kinds = {"CrossAttnDownBlock2D": True, "DownBlock2D": False}
     kinds_up = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
     down, up = given["down_block_types"], given["up_block_types"]
-    if unknown := [kind for kind in [*down, *up] if kind not in {**kinds, **kinds_up}]:
+    unknown = [kind for kind in down if kind not in kinds]
+    if unknown := [*unknown, *(kind for kind in up if kind not in kinds_up)]:
         raise ArchitectureError(f"blocks of type {unknown[0]} are not supported")
     attends = [kinds[kind] for kind in down]
     if len(attends) != levels or attends != [kinds_up[kind] for kind in reversed(up)]:

@@ -18,8 +18,10 @@ def dimension(shapes: Shapes, name: str, axis: int) -> int:
         raise ArchitectureError(
             f"the tensor {name} is missing: the file is incomplete or holds another architecture"
         )
-    if len(shapes[name]) <= axis:
-        raise ArchitectureError(f"{name} has shape {tuple(shapes[name])}: too few dimensions")
+    if len(shapes[name]) <= axis or shapes[name][axis] < 1:
+        raise ArchitectureError(
+            f"{name} has shape {tuple(shapes[name])}: its dimension {axis} is missing or empty"
+        )
     return shapes[name][axis]
 
 

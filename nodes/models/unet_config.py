@@ -58,6 +58,8 @@ class UNetConfig:
             raise ArchitectureError(
                 f"model_channels must be a multiple of {GROUPS}, got {self.model_channels}"
             )
+        if min(*self.channel_mult, self.in_channels, self.out_channels) < 1:
+            raise ArchitectureError("channel_mult, in_channels and out_channels count from 1 up")
         if (self.num_heads is None) == (self.head_channels is None):
             raise ArchitectureError("give either num_heads or head_channels, and not both")
         if self.num_classes is not None and self.adm_channels is not None:

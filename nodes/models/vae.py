@@ -48,6 +48,9 @@ class VAEConfig:
                 f"an autoencoder needs at least one level and a multiple of {GROUPS} channels, got "
                 f"channel_mult {self.channel_mult} and {self.channels} channels"
             )
+        sizes = (self.num_res_blocks, self.in_channels, self.out_channels)
+        if min(*self.channel_mult, *sizes, self.z_channels, self.embed_dim) < 1:
+            raise ArchitectureError("an autoencoder's blocks and channels count from 1 up")
         if any(not 0 <= level < len(self.channel_mult) for level in self.attention_levels):
             raise ArchitectureError(
                 f"attention_levels {self.attention_levels} name levels beyond the "

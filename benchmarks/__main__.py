@@ -7,7 +7,7 @@ from importlib import import_module
 
 from .measure import machine
 
-ALL = ("executor", "startup", "loading", "unet_step", "picture")
+ALL = ("executor", "startup", "picture", "loading", "unet_step", "precision", "streaming")
 
 
 def main(names: list[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from nodes.models.checkpoint_metadata import Declared
 from nodes.models.save import save_original
 
 from .measure import in_turn, medians, python, table
@@ -75,7 +76,7 @@ def theirs(folder: Path, dtype: torch.dtype) -> object:
 
 def _write(folder: Path, file: Path) -> None:
     module = random_unet().half()
-    save_original(file, unet=module, family="sd1")
+    save_original(file, Declared(family="sd1"), unet=module)
     folder.parent.mkdir()
     as_diffusers(module).save_pretrained(folder)  # type: ignore[operator]
 

@@ -106,7 +106,7 @@ class Caller:
         who, emit = task.who(), self.emit
         return Context(
             node=task.id,
-            links=dict(task.node.links()),
+            links={name: link.from_inside() for name, link in task.node.links()},
             on_progress=lambda v, n, text: emit(Progress(**who, value=v, total=n, text=text)),
             on_preview=lambda value: emit(Preview(**who, value=value)),
             on_warning=lambda message: emit(Warned(**who, message=message)),

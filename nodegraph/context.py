@@ -59,7 +59,7 @@ class Context:
     models:     lends models; see ModelManager.lease.
     folders:    where models, inputs and outputs are.
     extensions: what is registered at each extension point, by name.
-    links:      the node's inputs that are links, as Links (for expansions).
+    links:      the node's inputs that are links, as an expansion can name them.
     prompt:     the graph document being run; `workflow` the editor's form of it, where known.
     """
 

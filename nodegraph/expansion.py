@@ -15,12 +15,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+OUTSIDE = "^"  # begins the ids of nodes outside an expansion, which local ids never do
+
+
 @dataclass(frozen=True)
 class Link:
     """A reference to an output of a node: its id, and the slot's index or name."""
 
     node: str
     slot: int | str = 0
+
+    def from_inside(self) -> Link:
+        """The same output, as an expansion names it, whose own nodes may have equal ids."""
+        return Link(OUTSIDE + self.node, self.slot)
 
     def as_json(self) -> list[int | str]:
         return [self.node, self.slot]
@@ -30,8 +37,9 @@ class Link:
 class Expansion:
     """What an expanding node returns.
 
-    nodes:  API-format entries `{id: {"class_type", "inputs"}}`; ids are local to the expansion.
-            Links name local ids, or nodes outside by the links in `Context.links`.
+    nodes:  API-format entries `{id: {"class_type", "inputs"}}`; ids are local to the expansion,
+            and do not begin with ^. Links name local ids, or what the expanding node reads from,
+            by the links in `Context.links`.
     result: one Link or value for each output of the expanding node.
     """
 

@@ -282,6 +282,9 @@ class _Check:
                 details = "no node of the graph saves or shows anything; add a SaveImage"
                 self.faults.append(Fault("prompt_no_outputs", "Prompt has no outputs", details))
             return sorted([*found, *self.perhaps_outputs()], key=natural)
+        if not wanted:
+            details = "no node is wanted; name at least one"
+            self.faults.append(Fault("prompt_no_outputs", "Prompt has no outputs", details))
         for id in dict.fromkeys(wanted):
             if id not in self.document:
                 details = f"{short(id)} is wanted, but the graph has no node with that id"

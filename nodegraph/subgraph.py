@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidGraph, NodeFailed
-from .expansion import Expansion, Link
+from .expansion import OUTSIDE, Expansion, Link
 from .graph import MAX_NODES, Node, check_expansion
 from .inputs import slot_index
 from .node import NodeType
@@ -73,17 +73,19 @@ class _Growing:
             raise _failure(task.node, f"expands inside {MAX_DEPTH} expansions: does it ever end?")
         if len(self.tasks) + len(nodes) > MAX_NODES:
             raise _failure(task.node, f"would make the run larger than {MAX_NODES:,} nodes")
-        prefix = self._prefix(index)
-        local = {str(id): prefix + str(id) for id in nodes}
-        named = {local[str(id)]: _renamed(entry, local) for id, entry in nodes.items()}
+        if any(str(id).startswith(OUTSIDE) for id in nodes):
+            raise _failure(task.node, f"expanded into nodes with ids that begin with {OUTSIDE}")
         # Only what the node itself reads from: anything else might be waiting for this very node.
         sources = {link.node: self.tasks[link.node] for _, link in task.node.links()}
+        prefix = self._prefix(index)
+        full = {OUTSIDE + id: id for id in sources} | {str(id): prefix + str(id) for id in nodes}
+        named = {full[str(id)]: _renamed(entry, full) for id, entry in nodes.items()}
         outside = {id: source.node.type for id, source in sources.items()}
         checked = check_expansion(named, self.registry, outside)
         contents = {id: source.step.content for id, source in sources.items()}
         steps = self._steps(checked, contents)
         kinds = {**outside, **{id: node.type for id, node in checked.items()}}
-        return Grown(steps, self._results(local, kinds))
+        return Grown(steps, self._results(full, kinds))
 
     def _prefix(self, index: int) -> str:
         """What goes before local ids: no other node's ids begin so (but its own, made before)."""
@@ -109,23 +111,23 @@ class _Growing:
             steps.append(step)
         return tuple(steps)
 
-    def _results(self, local: Mapping[str, str], kinds: Mapping[str, NodeType]) -> tuple[Any, ...]:
+    def _results(self, full: Mapping[str, str], kinds: Mapping[str, NodeType]) -> tuple[Any, ...]:
         node, given = self.task.node, self.expansion.result
         if len(given) != len(node.type.outputs):
             count = len(node.type.outputs)
             raise _failure(node, f"expanded into {len(given)} results for {count} outputs")
         return tuple(
-            self._link(port, item, local, kinds)
+            self._link(port, item, full, kinds)
             if isinstance(item, Link)
             else _as_many(node, port, item)
             for port, item in zip(node.type.outputs, given, strict=True)
         )
 
     def _link(
-        self, port: Port, link: Link, local: Mapping[str, str], kinds: Mapping[str, NodeType]
+        self, port: Port, link: Link, full: Mapping[str, str], kinds: Mapping[str, NodeType]
     ) -> Link:
         node = self.task.node
-        id = local.get(link.node, link.node)
+        id = full.get(link.node, link.node)
         if id not in kinds:
             raise _failure(node, f"expanded into a result of node {link.node}, which it has not")
         index = slot_index(kinds[id], link.slot)
@@ -155,12 +157,12 @@ def _as_many(node: Node, port: Port, value: Any) -> Any:
     return Many(tuple(value))
 
 
-def _renamed(entry: Any, local: Mapping[str, str]) -> Any:
-    """A node's entry, its links to local ids turned into full ids."""
+def _renamed(entry: Any, full: Mapping[str, str]) -> Any:
+    """A node's entry, with full ids in its links."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("inputs"), Mapping):
         return entry
     inputs = {
-        name: [local.get(str(value[0]), value[0]), value[1]] if _is_link(value) else value
+        name: [full.get(str(value[0]), value[0]), value[1]] if _is_link(value) else value
         for name, value in entry["inputs"].items()
     }
     return {**entry, "inputs": inputs}

@@ -81,7 +81,7 @@ def test_all_cells_are_checked_before_the_first_runs_each_fault_told_once(
 
     places = [line for line in result.stderr.splitlines() if line.startswith("  --> ")]
     assert places == [
-        "  --> graph.json:26:16: node 4 (Save), input value",
+        "  --> graph.json:33:16: node 4 (Save), input value",
         "  --> --grid 1.value=x: node 1 (Count), input value",
         "  --> --grid 1.value=y: node 1 (Count), input value",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import json
 import os
@@ -214,6 +215,24 @@ def test_a_damaged_header_is_described(
     path = with_header(tmp_path / "model.safetensors", header, b"\0" * size)
 
     assert expected in fault(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), min_size=1, max_size=3))
+def test_a_header_damaged_anywhere_is_read_or_refused_but_never_crashes(
+    tmp_path_factory: pytest.TempPathFactory, flips: list[tuple[int, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "model.safetensors"
+    save_file(TENSORS, path)
+    data = bytearray(path.read_bytes())
+    for place, byte in flips:
+        data[place % len(data)] = byte
+    path.write_bytes(data)
+
+    with contextlib.suppress(CheckpointError):
+        weights = open_weights(path)
+        for name, info in weights.tensors.items():
+            assert weights.read(name).shape == info.shape
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:

@@ -7,12 +7,11 @@ published update rules of their schedulers; only the noise of the seed is shared
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler
 from node_support import Desk
 from safetensors.torch import save_file as save_tensors
 from tiny_pipelines import BETAS, FACTOR, Family, Tiny, save_file, save_folder, tiny
@@ -28,12 +27,11 @@ from nodes.loaders import (
     unet_loader,
 )
 from nodes.models.checkpoint_metadata import BetaSchedule, Declared, write_metadata
-from nodes.models.keys_unet import to_diffusers
 from nodes.models.unet import UNet
 from nodes.models.unet_config import UNetConfig
-from nodes.sampling import basic_scheduler, ksampler, sampler_custom, sampler_ddpm
+from nodes.sampling import ksampler, sampler_custom, sampler_ddpm
 from nodes.text import clip_encode, conditioning_empty
-from nodes.types import Latent, Model
+from nodes.types import Latent, Model, Sigmas
 from nodes.vae import vae_decode, vae_encode
 
 SEED, CFG, STEPS = 77, 4.0, 10
@@ -77,7 +75,9 @@ def loaded(desk: Desk, family: Family, layout: str) -> Checkpoint:
     if layout == "folder":
         return diffusers_loader(family, context=desk.context)
     name = f"{family}.safetensors"
-    return in_parts(desk, name) if layout == "parts" else load_checkpoint(name, context=desk.context)
+    return (
+        in_parts(desk, name) if layout == "parts" else load_checkpoint(name, context=desk.context)
+    )
 
 
 def drawn(desk: Desk, parts: Checkpoint, sampler: str, scheduler: str, **more: Any) -> Tensor:
@@ -128,7 +128,10 @@ def decoded(models: Tiny, latents: Tensor) -> Tensor:
     return models.vae.decode(latents / models.vae.config.scaling_factor).sample.clamp(-1, 1)
 
 
-def expected_ddim(models: Tiny, start: Tensor | None = None, skip: int = 0) -> Tensor:
+def expected_ddim(
+    models: Tiny, picture: Tensor | None = None, *, steps: int = STEPS, skip: int = 0
+) -> Tensor:
+    """DDIM over `steps` steps without the first `skip`, from the latents of a picture, or none."""
     scheduler = DDIMScheduler(
         **BETAS,
         prediction_type=models.prediction,
@@ -137,9 +140,10 @@ def expected_ddim(models: Tiny, start: Tensor | None = None, skip: int = 0) -> T
         set_alpha_to_one=True,
         clip_sample=False,
     )
-    scheduler.set_timesteps(STEPS)
+    scheduler.set_timesteps(steps)
     tokens, times = prompts(models), scheduler.timesteps[skip:]
-    x = scheduler.add_noise(torch.zeros_like(noise()) if start is None else start, noise(), times[:1])
+    latents = torch.zeros_like(noise()) if picture is None else picture
+    x = scheduler.add_noise(latents, noise(), times[:1])
     for t in times:
         x = scheduler.step(guided(models, x, t, tokens), t, x, eta=0.0).prev_sample
     return decoded(models, x)
@@ -176,6 +180,8 @@ def test_ddim_draws_what_diffusers_draws(desk: Desk, family: Family, layout: str
     assert_pictures_equal(found, expected_ddim(tiny(family)))
 
 
+# diffusers' scheduler hands a tensor to numpy in a way numpy 2 complains of.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_euler_draws_what_diffusers_draws(desk: Desk, family: Family) -> None:
     parts = loaded(desk, family, "file")
@@ -196,33 +202,13 @@ def test_a_picture_is_redrawn_as_diffusers_redraws_it(desk: Desk, family: Family
     found = drawn(desk, parts, "ddim", "ddim_uniform", latent_image=latent, denoise=0.5)
 
     # Half the denoising in 10 steps is the end of a walk of 20.
-    scheduler_steps = expected_redraw(models, latents)
-    assert_pictures_equal(found, scheduler_steps)
-
-
-def expected_redraw(models: Tiny, latents: Tensor) -> Tensor:
-    scheduler = DDIMScheduler(
-        **BETAS,
-        prediction_type=models.prediction,
-        timestep_spacing="leading",
-        steps_offset=1,
-        set_alpha_to_one=True,
-        clip_sample=False,
-    )
-    scheduler.set_timesteps(2 * STEPS)
-    tokens, times = prompts(models), scheduler.timesteps[STEPS:]
-    x = scheduler.add_noise(latents, noise(), times[:1])
-    for t in times:
-        x = scheduler.step(guided(models, x, t, tokens), t, x, eta=0.0).prev_sample
-    return decoded(models, x)
+    assert_pictures_equal(found, expected_ddim(models, latents, steps=2 * STEPS, skip=STEPS))
 
 
 def test_an_empty_latent_asks_for_the_same_picture_by_its_size_in_pixels(desk: Desk) -> None:
     parts = loaded(desk, "sd1", "file")
 
-    by_size = drawn(
-        desk, parts, "euler", "normal", latent_image=empty_latent_image(SIZE, SIZE, 2)
-    )
+    by_size = drawn(desk, parts, "euler", "normal", latent_image=empty_latent_image(SIZE, SIZE, 2))
 
     assert torch.equal(by_size, drawn(desk, parts, "euler", "normal"))
 
@@ -234,7 +220,7 @@ def test_zero_terminal_snr_is_read_from_the_scheduler_and_drawn_as_diffusers_doe
     save_folder(models, desk.place("diffusers", "zero"), rescale_betas_zero_snr=True)
     parts = diffusers_loader("zero", context=desk.context)
 
-    found = drawn(desk, parts, "ddim", "sgm_uniform")
+    found = drawn(desk, parts, "ddim", "normal")
 
     scheduler = DDIMScheduler(
         **BETAS,
@@ -243,19 +229,17 @@ def test_zero_terminal_snr_is_read_from_the_scheduler_and_drawn_as_diffusers_doe
         set_alpha_to_one=True,
         clip_sample=False,
     )
-    schedule = parts.model.sampling.schedule
-    levels = basic_scheduler(parts.model, "sgm_uniform", STEPS, context=desk.context)[:-1]
-    times = [schedule.sigma_to_t(float(sigma)) for sigma in levels]
+    alpha_bar = scheduler.alphas_cumprod.clone()
+    assert alpha_bar[-1] == 0
+    alpha_bar[-1] = 4.8973451890853435e-08  # the ecosystem's stand-in for none
+    times = [999, 888, 777, 666, 555, 444, 333, 222, 111, 0]
     tokens, x = prompts(models), noise()
-    alpha_bar = scheduler.alphas_cumprod
     for t, s in zip(times, [*times[1:], None], strict=True):  # DDIM, eq. 12, on v
         a, b = alpha_bar[t], torch.tensor(1.0) if s is None else alpha_bar[s]
         v = guided(models, x, torch.tensor(t), tokens)
         x_0, eps = a.sqrt() * x - (1 - a).sqrt() * v, a.sqrt() * v + (1 - a).sqrt() * x
         x = b.sqrt() * x_0 + (1 - b).sqrt() * eps
-    # The last signal power is 0 there and 5e-8 here, and times are rounded here: levels are not.
-    assert (found - decoded(models, x)).abs().mean() < 2e-2
-    assert float(schedule.sigmas[-1]) > 4000
+    assert_pictures_equal(found, decoded(models, x), tolerance=1e-4)
 
 
 # -- a model on pixels -----------------------------------------------------------------------------
@@ -294,7 +278,7 @@ def test_ddpm_on_pixels_draws_what_diffusers_draws(
         positive=nothing,
         negative=nothing,
         sampler=sampler_ddpm(variance, "clip"),
-        sigmas=basic_scheduler(model, "simple", STEPS, context=desk.context),
+        sigmas=Sigmas(model.sampling.schedule.sigmas_at(range(900, -1, -100))),
         latent_image=empty_latent_image(16, 16, 2),
         context=desk.context,
     )
@@ -305,39 +289,17 @@ def test_ddpm_on_pixels_draws_what_diffusers_draws(
         beta_end=0.02,
         variance_type=theirs,
         clip_sample=True,
-        timestep_spacing="trailing",
+        timestep_spacing="leading",
     )
     scheduler.set_timesteps(STEPS)
     generator = torch.Generator().manual_seed(SEED + 1)
-    x = noise(channels=3, side=16)
+    z = noise(channels=3, side=16)
+    x = scheduler.add_noise(torch.zeros_like(z), z, scheduler.timesteps[:1])
     for t in scheduler.timesteps:
         answer = network(x, t.float().expand(2))
         answer = answer if theirs == "learned_range" else answer[:, :3]
         x = scheduler.step(answer, t, x, generator=generator).prev_sample
-    assert_pictures_equal(found, x.clamp(-1, 1), tolerance=1e-3)
-
-
-def test_the_network_on_pixels_is_diffusers_own(ddpm: tuple[Model, UNet]) -> None:
-    _, network = ddpm
-    theirs = UNet2DModel(
-        in_channels=3,
-        out_channels=6,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=32,
-        norm_num_groups=32,
-        freq_shift=0,
-        flip_sin_to_cos=True,
-    ).eval()
-    names = to_diffusers(PIXELS)
-    theirs.load_state_dict({names[n]: w for n, w in network.state_dict().items()})
-    t = torch.tensor([500.0, 20.0])
-
-    torch.testing.assert_close(
-        network(noise(channels=3), t), theirs(noise(channels=3), t).sample, atol=1e-4, rtol=1e-4
-    )
+    assert_pictures_equal(found, x.clamp(-1, 1), tolerance=1e-4)
 
 
 def test_a_model_on_pixels_knows_that_its_cells_are_pixels(ddpm: tuple[Model, UNet]) -> None:

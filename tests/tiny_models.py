@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nodes.models.checkpoint_metadata import Declared
 from nodes.models.clip import CLIPText
@@ -94,3 +94,10 @@ def equal_states(a: nn.Module, b: nn.Module) -> bool:
     """Whether two modules have the same parameters, bit by bit."""
     mine, theirs = a.state_dict(), b.state_dict()
     return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
+
+
+def outputs(unet: Any, width: int) -> Tensor:
+    """What a UNet answers to fixed latents, times and tokens."""
+    torch.manual_seed(5)
+    x, context = torch.randn(2, 4, 8, 8), torch.randn(2, 7, width)
+    return unet(x, torch.tensor([3, 700]), context)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 from .clip import CLIPText
 from .clip_config import CLIPConfig
 from .errors import CheckpointError
+from .shapes import shapes_of
 from .unet import UNet
 from .unet_config import UNetConfig
 from .vae import VAE, VAEConfig
@@ -155,6 +158,12 @@ def build(config: Config) -> nn.Module:
     if isinstance(config, UNetConfig):
         return UNet(config)
     return VAE(config) if isinstance(config, VAEConfig) else CLIPText(config)
+
+
+@lru_cache(maxsize=16)
+def parameter_shapes(config: Config) -> Mapping[str, tuple[int, ...]]:
+    """Name -> shape of everything in the module's state_dict."""
+    return MappingProxyType(shapes_of(lambda: build(config)))
 
 
 def _same(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:

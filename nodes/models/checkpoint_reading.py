@@ -11,10 +11,19 @@ from typing import Any, Literal, TypeVar
 
 from . import clip_config, diffusers_shapes, keys_clip, keys_unet, keys_vae, vae
 from .checkpoint_metadata import Declared
-from .checkpoint_part import PARTS, Config, Location, Naming, Part, PartInfo, Source, build
+from .checkpoint_part import (
+    PARTS,
+    Config,
+    Location,
+    Naming,
+    Part,
+    PartInfo,
+    Source,
+    parameter_shapes,
+)
 from .clip_config import CLIPConfig, Family
 from .errors import ArchitectureError, CheckpointError
-from .shapes import Shapes, count, shapes_of
+from .shapes import Shapes, count
 from .unet_config import UNetConfig
 from .unet_shapes import infer_config
 from .vae import VAEConfig
@@ -60,7 +69,7 @@ def read_part(file: WeightFile, location: Location, hints: Hints) -> PartInfo:
     }
     try:
         config, find = _READERS[location.part](stored, location.naming, hints)
-        shapes = shapes_of(lambda: build(config))
+        shapes = parameter_shapes(config)
     except ArchitectureError as error:
         raise CheckpointError(file.path, f"its {PARTS[location.part]}: {error}") from error
     found = {name: find(name) for name in shapes}

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 
-from nodegraph.cli import Core, main
+try:
+    from nodegraph.cli import Core, main
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("nodegraph"):
+        raise
+    sys.exit(
+        f"error: the Python package {error.name} is not installed: `make run` builds .venv with "
+        "all there is to need, and `.venv/bin/python main.py` then uses it"
+    )
 
 
 def core_modules() -> tuple[ModuleType, ...]:

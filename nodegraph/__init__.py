@@ -1,11 +1,10 @@
 """nodegraph: a node-graph engine for latent diffusion. What plugins and programs import.
 
-from nodegraph import Engine
-import nodes
+Plugins use `node`, the marks of ports and `Context`. Programs use `Engine`:
 
-with Engine(nodes.modules()) as engine:
-    result = engine.run("workflows/text_to_image.json", {"3.seed": 7}, emit=print)
-    image = result["8"][0]
+    with Engine(nodes.modules()) as engine:
+        result = engine.run("graph.json", {"5.seed": 7}, targets=["6"], emit=print).require()
+        images = result["6"][0]
 """
 
 from __future__ import annotations
@@ -49,10 +48,13 @@ from .types import Codec, PortType, structural
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from .documents import FileReader
+    from .documents import Document, FileReader
     from .engine import Engine
+    from .events import Event
+    from .graph import Checked, Graph
     from .memory import ModelManager, ModelSource
     from .settings import Settings
+    from .tasks import RunResult
 
 __version__ = VERSION
 
@@ -65,12 +67,15 @@ __all__ = [
     "Builder",
     "CancelToken",
     "Cancelled",
+    "Checked",
     "ChoiceOf",
     "Codec",
     "Context",
     "DeclarationError",
+    "Document",
     "DocumentError",
     "Engine",
+    "Event",
     "ExecutionError",
     "Expansion",
     "Extension",
@@ -78,6 +83,7 @@ __all__ = [
     "FileMissing",
     "FileOf",
     "FileReader",
+    "Graph",
     "InputChanged",
     "InvalidGraph",
     "Link",
@@ -90,6 +96,7 @@ __all__ = [
     "PortType",
     "Registry",
     "RunFailed",
+    "RunResult",
     "SavedFile",
     "Seed",
     "Settings",
@@ -103,10 +110,15 @@ __all__ = [
 
 # Imported when first used: the command line answers --help without them.
 _LATE = {
+    "Checked": ".graph",
+    "Document": ".documents",
     "Engine": ".engine",
+    "Event": ".events",
     "FileReader": ".documents",
+    "Graph": ".graph",
     "ModelManager": ".memory",
     "ModelSource": ".memory",
+    "RunResult": ".tasks",
     "Settings": ".settings",
 }
 

@@ -1,4 +1,4 @@
-"""Which calls overlap in time, over all runs of an executor.
+"""Which calls, or which runs, of an executor overlap in time.
 
 A node that was the only one at work while a value changed is the one that changed it.
 """
@@ -9,7 +9,7 @@ import threading
 
 
 class Activity:
-    """Counts calls. A ticket is the number of a call, 0 if others were running when it began."""
+    """Counts what begins. A ticket is its number, 0 if something else was running then."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,18 +17,23 @@ class Activity:
         self._running = 0
 
     def begin(self) -> int:
-        """The ticket of a call that begins."""
+        """The ticket of something that begins."""
         with self._lock:
             self._begun += 1
             self._running += 1
             return self._begun if self._running == 1 else 0
 
     def end(self) -> None:
-        """A call is over."""
+        """It is over."""
         with self._lock:
             self._running -= 1
 
     def alone(self, ticket: int) -> bool:
-        """Whether no other call has run since the one with this ticket began."""
+        """Whether nothing else has run since what has this ticket began."""
         with self._lock:
             return ticket == self._begun
+
+    @property
+    def idle(self) -> bool:
+        with self._lock:
+            return self._running == 0

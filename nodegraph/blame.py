@@ -1,10 +1,10 @@
 """Inputs that somebody changed in place: who did it, and a new value for everybody else.
 
 A task's inputs are compared with their fingerprints when it ends. If one was changed, all values
-that are not what they were are dropped and made again. The task that was the only one at work did
-it. If others were at work as well, any of them may have: the task runs once more on copies of its
-inputs that nobody else has, and if it changes those, it is known. So an innocent one is never
-named, and what it made out of a spoilt value is never used.
+that are not what they were are dropped and made again. The task that was the only one at work, in
+the only run, did it. If there were others, any of them may have (runs share what is cached): the
+task runs once more on copies of its inputs that nobody else has, and if it changes those, it is
+known. So an innocent one is never named, and what it made out of a spoilt value is never used.
 """
 
 from __future__ import annotations
@@ -45,12 +45,16 @@ class Blame:
         changed = task.changed()
         if not changed:
             return False
-        alone = task.careful or self.run.owner.activity.alone(task.ticket)
-        if alone and task.grown is None:  # putting results together changes nothing
+        if task.grown is None and (task.careful or self._alone(task)):
             self._name(task, changed)
         else:
             self._run_again(task, changed)
         return True
+
+    def _alone(self, task: Task) -> bool:
+        """Whether nobody else can have changed what a task was given."""
+        owner = self.run.owner
+        return owner.activity.alone(task.ticket) and owner.runs.alone(self.run.ticket)
 
     def _name(self, task: Task, changed: list[str]) -> None:
         kind = task.node.type
@@ -64,7 +68,7 @@ class Blame:
             self._known.add(kind.identity)
             self.run.leave(task)
             self.run.fail(task, error)
-            self._drop_changed()
+            self.drop_changed()
             self.run.settle()
 
     def _run_again(self, task: Task, changed: list[str]) -> None:
@@ -72,15 +76,15 @@ class Blame:
         task.careful = True
         with self.run.lock:
             self.run.leave(task)
-            self._drop_changed()
+            self.drop_changed()
             if task.attempts < MAX_ATTEMPTS:
                 self.run.schedule.again(task)
             else:
                 self.run.fail(task, _unsteady(task, changed[0]))
             self.run.settle()
 
-    def _drop_changed(self) -> None:
-        """Let go of every value that is not what it was, here and in the cache."""
+    def drop_changed(self) -> None:
+        """Let go of every value that is not what it was, here and in the cache. Under the lock."""
         schedule = self.run.schedule
         lost = [
             task

@@ -62,10 +62,10 @@ class Executor:
         self.hashes = hashes
         self.device = device
         self.precision = precision
-        self.activity = Activity()
+        self.activity = Activity()  # of calls
+        self.runs = Activity()
         self.async_lane = AsyncLane()
         self._lanes = {"compute": Lane(device), "io": Lane("io", io_workers)}
-        self._runs = 0
         self._changed = threading.Condition()
         self._closed = False
         self.callbacks = threading.local()  # `active`: this thread is in a callback of a run
@@ -96,16 +96,16 @@ class Executor:
         """
         self._refuse_own_threads("run a plan")
         token = CancelToken() if cancel is None else cancel
-        run = Run(plan, self, emit=emit, cancel=token, workflow=workflow, extra=extra)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the executor is closed")
-            self._runs += 1
+            ticket = self.runs.begin()
         try:
-            return run.execute()
+            options: dict[str, Any] = {"workflow": workflow, "extra": extra, "ticket": ticket}
+            return Run(plan, self, emit=emit, cancel=token, **options).execute()
         finally:
             with self._changed:
-                self._runs -= 1
+                self.runs.end()
                 self._changed.notify_all()
 
     def lane(self, name: str) -> Lane:
@@ -125,7 +125,7 @@ class Executor:
             if self._closed:
                 return
             self._closed = True
-            self._changed.wait_for(lambda: self._runs == 0)
+            self._changed.wait_for(lambda: self.runs.idle)
         self.async_lane.close()
         for lane in self._lanes.values():
             lane.close()

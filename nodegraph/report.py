@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 from .errors import ExecutionError
 from .outputs import Shown
 from .tasks import Account, RunResult, Task
-
-if TYPE_CHECKING:
-    from .schedule import Schedule
 
 
 class Report:
@@ -44,12 +42,18 @@ class Report:
     def skipped(self, task: Task) -> None:
         self._note(Account(task.id, task.node.type.name, "skipped"))
 
-    def result(self, schedule: Schedule, seconds: float, cancelled: bool) -> RunResult:
+    def result(
+        self,
+        outputs: Mapping[str, tuple[Any, ...]],
+        because: Mapping[str, str],
+        seconds: float,
+        cancelled: bool,
+    ) -> RunResult:
         return RunResult(
-            schedule.outputs,
+            outputs,
             self._shown,
             self.errors,
-            schedule.because,
+            because,
             tuple(self._accounts.values()),
             seconds,
             cancelled,

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .blame import MAX_ATTEMPTS
 from .context import CancelToken
 from .errors import ExecutionError
 from .events import (
@@ -44,7 +45,7 @@ POLL_SECONDS = 0.1
 
 
 class Run:
-    """The state of one run. `Executor.run` makes it and calls `execute`."""
+    """The state of one run. `Executor.run` makes it and calls `execute`. `ticket`: see Activity."""
 
     def __init__(
         self,
@@ -55,8 +56,10 @@ class Run:
         cancel: CancelToken,
         workflow: Mapping[str, Any] | None,
         extra: Mapping[str, Any],
+        ticket: int,
     ) -> None:
         self.plan = plan
+        self.ticket = ticket
         self.owner = executor
         self.cancel = cancel
         self.lock = threading.RLock()
@@ -70,6 +73,7 @@ class Run:
         self._emit_lock = threading.Lock()
         self._error: BaseException | None = None  # of the callback, or a defect of ours
         self._codecs: dict[str, list[Codec | None]] = {}
+        self._results: dict[str, tuple[Any, ...]] = {}
 
     # -- the whole ---------------------------------------------------------------------------
 
@@ -85,6 +89,10 @@ class Run:
         except BaseException as error:
             self.abort(error)
         self._wait()
+        for _ in range(MAX_ATTEMPTS):
+            if self._take_results():
+                break
+            self._wait()
         seconds = time.perf_counter() - begin
         cancelled = self.cancel.cancelled and self.schedule.open > 0
         if cancelled:
@@ -94,7 +102,7 @@ class Run:
             self.emit(RunFinished(seconds=seconds, failed=failed))
         if self._error is not None:
             raise self._error
-        return self.report.result(self.schedule, seconds, cancelled)
+        return self.report.result(self._results, self.schedule.because, seconds, cancelled)
 
     def emit(self, event: Event) -> None:
         """Hand an event to the callback. If it raises, the run is cancelled and raises that."""
@@ -125,6 +133,22 @@ class Run:
             except KeyboardInterrupt:
                 # Ctrl-C means: stop at the next step, and leave everything in order.
                 self.cancel.cancel()
+
+    def _take_results(self) -> bool:
+        """Copy the targets' outputs for the caller; False if some have to be made again first.
+
+        The values themselves belong to the cache, and so to runs to come, whose nodes might change
+        them, as the caller may change what it gets.
+        """
+        own = {id: _own(value) for id, value in self.schedule.outputs.items()}
+        self._results = {id: value.slots for id, value in own.items()}
+        if all(value.intact() for value in own.values()):
+            return True
+        with self.lock:
+            self._end.clear()
+            self._worker.blame.drop_changed()
+            self.settle()
+        return False
 
     def _look_around(self) -> None:
         """Nobody tells a run that its token was cancelled; and a run must not wait for nothing."""
@@ -221,3 +245,10 @@ class Run:
             shown = None if task.value is None else task.value.shown
             if shown is not None:
                 self.emit(Executed(**task.who(), shown=shown, cached=True))
+
+
+def _own(value: Value) -> Value:
+    try:
+        return value.copied()
+    except (MemoryError, RuntimeError):  # torch's own out-of-memory errors are RuntimeErrors
+        return value

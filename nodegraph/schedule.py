@@ -14,7 +14,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from .plan import Plan, Step
 from .tasks import State, Task, Value
@@ -44,7 +43,7 @@ class Schedule:
 
     recall:  gives a task its value from the cache, if it is there.
     open:    how many targets have not ended.
-    outputs: of the targets that are done.
+    outputs: the values of the targets that are done.
     because: for each task that was skipped, the one that failed.
     """
 
@@ -55,7 +54,7 @@ class Schedule:
             for rank, step in enumerate(plan.steps)
         }
         self.open = len(targets)
-        self.outputs: dict[str, tuple[Any, ...]] = {}
+        self.outputs: dict[str, Value] = {}
         self.because: dict[str, str] = {}
         self.news = News()
         self._recall = recall
@@ -214,7 +213,7 @@ class Schedule:
             done = todo.pop()
             done.state = State.DONE
             if done.target and done.id not in self.outputs:
-                self.outputs[done.id] = _value_of(done).slots
+                self.outputs[done.id] = _value_of(done)
                 self.open -= 1
             dependents, done.dependents = done.dependents, {}
             for dependent in dependents:

@@ -147,7 +147,7 @@ class Account:
 class RunResult:
     """What a run gave. Failed branches do not take away what the others finished.
 
-    outputs:  for each target that finished, its values, one for each output slot.
+    outputs:  for each target that finished, its values, one for each output slot; the caller's own.
     shown:    for each output node that finished, what it shows.
     errors:   for each node that failed, why; `skipped` maps nodes to the failed node they need.
     accounts: what each node cost, in the order they ended.

@@ -14,11 +14,13 @@ import pytest
 from command_line import GRAPH, CommandLine
 
 HOME = Path(__file__).parent.parent
+QUICK = {
+    "1": {"class_type": "Count", "inputs": {"value": 3}},
+    "2": {"class_type": "Save", "inputs": {"value": ["1", 0], "prefix": "quick"}},
+}
 SLOW = {
-    "1": {"class_type": "Slow", "inputs": {"steps": 100000}},
-    "2": {"class_type": "Save", "inputs": {"value": ["1", 0]}},
-    "3": {"class_type": "Count", "inputs": {"value": 3}},
-    "4": {"class_type": "Save", "inputs": {"value": ["3", 0], "prefix": "quick"}},
+    "3": {"class_type": "Slow", "inputs": {"steps": 100000}},
+    "4": {"class_type": "Save", "inputs": {"value": ["3", 0]}},
 }
 
 
@@ -108,8 +110,8 @@ def test_exit_codes_reach_the_shell(call: CommandLine) -> None:
 def test_ctrl_c_ends_the_run_at_its_next_step_and_keeps_what_is_finished(
     call: CommandLine,
 ) -> None:
-    with started(call, "run", call.file(SLOW), "--json") as process:
-        until(process, "4 Save")
+    with started(call, "run", call.file({**QUICK, **SLOW}), "--json") as process:
+        until(process, "2 Save")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
 
@@ -123,17 +125,16 @@ def test_ctrl_c_ends_the_run_at_its_next_step_and_keeps_what_is_finished(
 
 
 def test_ctrl_c_ends_a_grid_and_lists_the_cells_that_are_finished(call: CommandLine) -> None:
-    graph = call.file({id: SLOW[id] for id in ("1", "2")})
-    with started(call, "run", graph, "--grid", "1.steps=1,100000,2") as process:
+    with started(call, "run", call.file(SLOW), "--grid", "3.steps=1,100000,2") as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("1.steps=1: done in")
+        assert process.stdout.readline().startswith("3.steps=1: done in")
         assert process.stdout.readline() == "  output/saved_00001_.txt\n"
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert out.splitlines()[0].startswith("1.steps=100000: cancelled in ")
+    assert out.splitlines()[0].startswith("3.steps=100000: cancelled in ")
     assert out.splitlines()[1].startswith("1 of 3 cells in ")
     assert len(list((call.folder / "output").iterdir())) == 1
 

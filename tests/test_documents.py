@@ -154,5 +154,5 @@ def test_json_that_is_no_graph_names_the_file(tmp_path: Path) -> None:
         load_document(path, reading({}))
 
     assert str(caught.value).startswith(f"{path} is no graph: expected an object")
-    with pytest.raises(DocumentError, match="^the document is no graph"):
+    with pytest.raises(DocumentError, match=r"^the document is no graph"):
         load_document([1], reading({}))  # type: ignore[arg-type]

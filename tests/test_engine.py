@@ -213,13 +213,17 @@ def test_closing_waits_for_what_is_in_flight(tmp_path: Path) -> None:
 
 
 def test_an_exception_in_the_with_block_cancels_what_is_in_flight(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ZeroDivisionError),
-        Engine([small_nodes], settings(tmp_path)) as engine,
-    ):
-        thread, ended = in_flight(engine)
-        raise ZeroDivisionError
+    flights: list[tuple[threading.Thread, list[bool]]] = []
 
+    def broken() -> None:
+        with Engine([small_nodes], settings(tmp_path)) as engine:
+            flights.append(in_flight(engine))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+
+    ((thread, ended),) = flights
     thread.join(10)
     assert ended == [True]
 
@@ -321,7 +325,7 @@ def test_a_device_that_is_not_there_is_a_wrong_setting(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda_devices > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda_devices)
 
-    with pytest.raises(SettingsError, match="CUDA device.*use cpu"):
+    with pytest.raises(SettingsError, match=r"CUDA device.*use cpu"):
         Engine([small_nodes], settings(tmp_path, device=name))
 
 

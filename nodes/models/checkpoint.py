@@ -82,9 +82,11 @@ def load(
     found = _found(info, part)
     with blank():
         module = build(found.config)
-    with found.file.reader() as read:
+    # Where every tensor is converted anyway, what is read need not have memory of its own.
+    converts = dtype != found.dtype or torch.device(device).type != "cpu"
+    with found.file.reader(scratch=converts) as read:
         for name in found.shapes:
-            tensor = _read(read, found, name).to(device=device, dtype=dtype)
+            tensor = _read(read, found, name).to(device=device, dtype=dtype, copy=converts)
             wide = channels_last and tensor.ndim == 4
             tensor = tensor.contiguous(
                 memory_format=torch.channels_last if wide else torch.contiguous_format

@@ -80,14 +80,14 @@ class PickleFile(WeightFile):
         super().__init__(path, infos, {})
 
     @contextmanager
-    def reader(self) -> Iterator[Reader]:
+    def reader(self, *, scratch: bool = False) -> Iterator[Reader]:
         with self._loaded(self.path, self._state) as (tensors, _):
 
             def read(name: str, *, block: int = 0, blocks: int = 1) -> Tensor:
                 rows = self.rows(name, blocks)
                 whole = tensors[name]
                 part = whole[block * rows : (block + 1) * rows] if blocks > 1 else whole
-                return part.clone(memory_format=torch.contiguous_format)
+                return part if scratch else part.clone(memory_format=torch.contiguous_format)
 
             yield read
 

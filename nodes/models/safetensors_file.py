@@ -68,16 +68,19 @@ class SafetensorsFile(WeightFile):
         super().__init__(path, infos, metadata)
 
     @contextmanager
-    def reader(self) -> Iterator[Reader]:
+    def reader(self, *, scratch: bool = False) -> Iterator[Reader]:
         with _opened(self.path) as file:
             self._state.require_unchanged(self.path, file.fileno())
+            # Fresh memory for every tensor costs more than the read itself: its pages are new.
+            largest = max((info.nbytes for info in self.tensors.values()), default=0)
+            buffer = torch.empty(largest, dtype=torch.uint8) if scratch else None
 
             def read(name: str, *, block: int = 0, blocks: int = 1) -> Tensor:
                 rows = self.rows(name, blocks)
                 info, begin = self.tensors[name], self._start + self._placed[name].begin
                 shape = (rows, *info.shape[1:]) if info.shape else ()
                 size = info.nbytes // blocks
-                data = _bytes(self.path, file, begin + block * size, size)
+                data = _bytes(self.path, file, begin + block * size, size, buffer)
                 return data.view(info.dtype).view(shape)
 
             yield read
@@ -158,9 +161,11 @@ def _require_whole(path: Path, placed: Mapping[str, Placed], size: int) -> None:
         raise CheckpointError(path, f"has {size - end:,} bytes more than its header accounts for")
 
 
-def _bytes(path: Path, file: FileIO, begin: int, size: int) -> Tensor:
-    """`size` bytes from `begin` on, as a uint8 tensor."""
-    data = torch.empty(size, dtype=torch.uint8)
+def _bytes(
+    path: Path, file: FileIO, begin: int, size: int, scratch: Tensor | None = None
+) -> Tensor:
+    """`size` bytes from `begin` on, as a uint8 tensor: of `scratch`, or of its own memory."""
+    data = torch.empty(size, dtype=torch.uint8) if scratch is None else scratch[:size]
     buffer = memoryview(data.numpy().data)
     file.seek(begin)
     done = 0

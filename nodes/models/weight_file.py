@@ -54,9 +54,11 @@ class WeightFile(ABC):
         self.metadata = metadata
 
     @abstractmethod
-    def reader(self) -> AbstractContextManager[Reader]:
+    def reader(self, *, scratch: bool = False) -> AbstractContextManager[Reader]:
         """Open the file for any number of reads.
 
+        With `scratch` a tensor that was read holds only until the next read, and may change with
+        the file: for callers that convert or copy each at once, which saves fresh memory for it.
         Raises CheckpointError where the file is not the one whose names and shapes these are.
         """
 

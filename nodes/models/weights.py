@@ -52,10 +52,11 @@ class ShardedFile(WeightFile):
         )
 
     @contextmanager
-    def reader(self) -> Iterator[Reader]:
+    def reader(self, *, scratch: bool = False) -> Iterator[Reader]:
         with ExitStack() as stack:
             readers = {
-                id(shard): stack.enter_context(shard.reader()) for shard in self._shards.values()
+                id(shard): stack.enter_context(shard.reader(scratch=scratch))
+                for shard in self._shards.values()
             }
 
             def read(name: str, *, block: int = 0, blocks: int = 1) -> Tensor:

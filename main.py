@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-try:
-    from nodegraph.cli import Core, main
-except ModuleNotFoundError as error:
-    if (error.name or "").startswith("nodegraph"):
-        raise
-    sys.exit(
-        f"error: the Python package {error.name} is not installed: `make run` builds .venv with "
-        "all there is to need, and `.venv/bin/python main.py` then uses it"
-    )
+NEEDED = ("click", "rich", "yaml")  # to say anything at all; the rest is told when it is missing
 
 
 def core_modules() -> tuple[ModuleType, ...]:
@@ -24,5 +17,20 @@ def core_modules() -> tuple[ModuleType, ...]:
     return nodes.modules()
 
 
+def main() -> None:
+    """Run the command line, if its packages are there."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        print(
+            f"error: Python packages are not installed: {', '.join(missing)}. `make run` builds "
+            ".venv with all that is needed, and `.venv/bin/python main.py` uses it",
+            file=sys.stderr,
+        )
+        sys.exit(5)
+    from nodegraph import cli
+
+    cli.main(cli.Core(core_modules, home=Path(__file__).resolve().parent))
+
+
 if __name__ == "__main__":
-    main(Core(core_modules, home=Path(__file__).resolve().parent))
+    main()

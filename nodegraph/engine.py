@@ -187,8 +187,10 @@ class Engine:
     def close(self, *, cancel: bool = False) -> None:
         """Wait for runs in flight (or cancel them), write what is to be written, end the threads.
 
-        May be called again. Never from `emit`.
+        May be called again. Raises NodeGraphError if `emit` calls it: its run would never end.
         """
+        if getattr(self.executor.callbacks, "active", False):
+            raise NodeGraphError("emit cannot close the engine that calls it: cancel the run")
         with self._flights:
             self._closed = True
             for token in self._in_flight if cancel else ():
@@ -230,7 +232,10 @@ class Engine:
 def _targets(
     document: Mapping[str, Any], targets: Sequence[str] | None
 ) -> tuple[list[str] | None, list[Fault]]:
-    """The ids of the wanted nodes, and a fault for each name that fits none."""
+    """The ids of the wanted nodes, and a fault for each name that fits none.
+
+    If none of them fits, None: the faults of the whole graph are listed beside theirs.
+    """
     if targets is None:
         return None, []
     wanted: list[str] = []
@@ -242,7 +247,7 @@ def _targets(
             message = "Target does not exist"
             extra = {"target": name}
             faults.append(Fault("missing_target", message, str(error), extra=extra))
-    return wanted, faults
+    return wanted if wanted or not faults else None, faults
 
 
 def _complete(

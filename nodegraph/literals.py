@@ -119,7 +119,7 @@ def short(value: Any) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an int of thousands of digits, an endless list
-        text = f"a {type(value).__name__} too large to show"
+        text = f"<{type(value).__name__} too large to show>"
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 from nodegraph.cache import Cache
@@ -27,7 +27,7 @@ def module_of(*items: Any) -> ModuleType:
     """A module that offers these: functions marked with @node, port types, extensions."""
     module = ModuleType("module_of_the_test")
     for index, item in enumerate(items):
-        if hasattr(item, "__node__"):
+        if isinstance(item, FunctionType) and hasattr(item, "__node__"):
             item.__module__ = module.__name__
         setattr(module, f"item_{index}", item)
     return module

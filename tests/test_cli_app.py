@@ -450,7 +450,6 @@ def test_a_module_missing_from_nodegraph_itself_is_a_defect(call: CommandLine) -
     def modules() -> tuple[ModuleType, ...]:
         raise ModuleNotFoundError("No module named 'nodes.gone'", name="nodes.gone")
 
-    (call.folder / "home" / "nodes").mkdir(parents=True)
     result = CommandLine(call.folder, modules)("run", call.file(), code=1)
 
     assert result.stderr == (

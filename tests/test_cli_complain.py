@@ -98,8 +98,10 @@ def test_a_warning_is_called_one_and_looks_like_one() -> None:
     (said,) = Complaints("graph.json").all([fault()], "warning")
 
     assert said.plain.startswith("warning[invalid_input_type]: ")
-    assert "yellow" in str(said.style)
-    assert "red" in str(headline("error", "x").style)
+    assert [(span.start, span.end, span.style) for span in said.spans] == [
+        (0, len("warning[invalid_input_type]"), "bold yellow")
+    ]
+    assert [span.style for span in headline("error", "x").spans] == ["bold red"]
 
 
 def test_broken_json_is_shown_where_it_breaks() -> None:

@@ -92,6 +92,16 @@ def test_help_and_plain_mistakes_are_answered_without_torch(
     assert "Traceback" not in found.stderr
 
 
+def test_on_a_bare_python_the_missing_package_and_the_way_out_are_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", str(HOME / "main.py"), "--help"]
+
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert found.returncode == 5
+    assert found.stderr.startswith("error: Python packages are not installed: click, rich, ")
+    assert found.stderr.count("\n") == 1
+
+
 def test_exit_codes_reach_the_shell(call: CommandLine) -> None:
     graph = call.file()
     codes = {

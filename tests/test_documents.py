@@ -99,6 +99,13 @@ def test_a_picture_with_a_workflow_alone_is_converted(picture: Path, prompt: Any
     assert document.manifest == {}
 
 
+def test_a_workflow_under_the_other_name_is_kept_too(picture: Path) -> None:
+    document = load_document(picture, reading({"prompt": editor_file()}))
+
+    assert document.document["1"]["inputs"]["width"] == 64
+    assert document.workflow == editor_file()
+
+
 @pytest.mark.parametrize("texts", [{}, {"nodegraph": MANIFEST}, {"prompt": {}, "workflow": 3}])
 def test_a_picture_without_a_graph_says_so(picture: Path, texts: Any) -> None:
     with pytest.raises(DocumentError, match=r"picture\.CAT carries no graph: it has no text"):

@@ -16,6 +16,8 @@ from nodegraph.engine import _device
 from nodegraph.errors import DocumentError, InvalidGraph, NodeGraphError, SettingsError
 from nodegraph.events import Event, Progress, RunFinished, RunStarted
 from nodegraph.folders import Folders
+from nodegraph.graph import Graph
+from nodegraph.plan import Plan
 
 GRAPH: dict[str, Any] = {
     "1": {"class_type": "Count", "inputs": {"value": 3}, "_meta": {"title": "How many"}},
@@ -226,6 +228,39 @@ def test_an_exception_in_the_with_block_cancels_what_is_in_flight(tmp_path: Path
     ((thread, ended),) = flights
     thread.join(10)
     assert ended == [True]
+
+
+def test_closing_waits_for_a_run_that_is_still_being_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planning, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    engine, results = Engine([small_nodes], settings(tmp_path)), list[Any]()
+    plan = engine.plan
+
+    def slowly(graph: Graph) -> Plan:
+        planning.set()
+        assert go_on.wait(10)
+        return plan(graph)
+
+    monkeypatch.setattr(engine, "plan", slowly)
+    run = threading.Thread(target=lambda: results.append(engine.run(GRAPH)))
+    run.start()
+    assert planning.wait(10)
+    close = threading.Thread(target=lambda: (engine.close(), closed.set()))
+    close.start()
+
+    assert not closed.wait(0.2)
+    go_on.set()
+    run.join(10)
+    close.join(10)
+
+    assert closed.is_set()
+    assert results[0].require().shown.keys() == {"3"}
+
+
+def test_emit_cannot_close_the_engine_it_is_called_by(engine: Engine) -> None:
+    with pytest.raises(NodeGraphError, match="emit cannot close the engine"):
+        engine.run(GRAPH, emit=lambda event: engine.close())
 
 
 def test_what_emit_raises_ends_the_run_and_the_engine_goes_on(engine: Engine) -> None:

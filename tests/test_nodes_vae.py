@@ -161,9 +161,7 @@ def test_alpha_is_left_out(desk: Desk, vae: Vae) -> None:
     assert torch.equal(latent.samples, opaque.samples)
 
 
-def test_a_picture_smaller_than_a_cell_or_without_colours_is_refused(
-    desk: Desk, vae: Vae
-) -> None:
+def test_a_picture_smaller_than_a_cell_or_without_colours_is_refused(desk: Desk, vae: Vae) -> None:
     for node in (vae_encode, vae_encode_tiled):
         with pytest.raises(NodeGraphError, match=r"is 7 x 3 pixels.*4 x 4: scale it up"):
             node(picture(1, 3, 7, 3), vae, context=desk.context)
@@ -263,9 +261,7 @@ def test_a_picture_within_one_tile_is_what_it_is_without_tiles(desk: Desk, vae: 
     assert desk.progress.count((1, 1)) == 4
 
 
-def test_what_sees_only_its_own_cell_is_the_same_in_tiles_at_any_size(
-    desk: Desk, vae: Vae
-) -> None:
+def test_what_sees_only_its_own_cell_is_the_same_in_tiles_at_any_size(desk: Desk, vae: Vae) -> None:
     image, z = picture(2, 200, 140, 3), torch.randn(2, 4, 50, 35)
 
     latent = vae_encode_tiled(image, vae, 64, 16, context=desk.context)
@@ -285,9 +281,7 @@ def test_the_memory_a_network_takes_does_not_grow_with_the_picture(
     for cells in (17, 40, 90):
         blocks.largest = 0
         if node == "encode":
-            vae_encode_tiled(
-                picture(1, cells * 4, cells * 4, 3), vae, 64, 16, context=desk.context
-            )
+            vae_encode_tiled(picture(1, cells * 4, cells * 4, 3), vae, 64, 16, context=desk.context)
         else:
             z = torch.zeros(1, 4, cells, cells)
             vae_decode_tiled(Latent(z), vae, 64, 16, context=desk.context)
@@ -343,13 +337,13 @@ def borders(side: int, tile: int, overlap: int) -> list[int]:
     """Where, along one side, a tile of one of the three lengths begins or ends."""
     found: set[int] = set()
     for length in (tile, tile // 2, tile * 2):
-        starts = [*range(0, side - length, length - overlap), max(side - length, 0)]
-        found |= {start for start in starts} | {start + length for start in starts}
-    return sorted(found - {0, side} - set(range(side + 1, side + 3 * tile)))
+        starts = [*range(0, side - length, length - overlap), side - length]
+        found |= {end for start in starts for end in (start, start + length)}
+    return sorted(place for place in found if 0 < place < side)
 
 
 def seam(difference: Tensor, places: list[int]) -> float:
-    """How much larger the jumps of (B, H, W, C) are across these rows and columns than elsewhere."""
+    """How much larger the jumps of (B, H, W, C) are at these rows and columns than elsewhere."""
     down = (difference[:, 1:] - difference[:, :-1]).abs().mean(dim=(0, 2, 3))
     right = (difference[:, :, 1:] - difference[:, :, :-1]).abs().mean(dim=(0, 1, 3))
     jumps = torch.stack([down, right]).mean(dim=0)
@@ -358,7 +352,9 @@ def seam(difference: Tensor, places: list[int]) -> float:
     return float(jumps[at].mean() / jumps[~at].mean())
 
 
-@pytest.mark.parametrize(("image", "least"), [(drawings(), 19.0), (sunset(), 13.0)])
+@pytest.mark.parametrize(
+    ("image", "least"), [(drawings(), 22.0), (sunset(), 17.0)], ids=["drawings", "smooth"]
+)
 def test_a_tiled_picture_has_no_seams(
     trained: tuple[Desk, Vae], image: Image, least: float
 ) -> None:
@@ -370,9 +366,8 @@ def test_a_tiled_picture_has_no_seams(
     hard = vae_decode_tiled(latent, vae, TILE, 0, context=desk.context)
 
     places = borders(256, TILE, OVERLAP)
-    print(psnr(tiled, whole), seam(tiled - whole, places), seam(hard - whole, borders(256, TILE, 0)))
     assert psnr(tiled, whole) > least
-    assert seam(tiled - whole, places) < 1.25
+    assert seam(tiled - whole, places) < 1.1
     assert seam(hard - whole, borders(256, TILE, 0)) > 2  # what this measure makes of a seam
 
 
@@ -381,6 +376,5 @@ def test_a_tiled_latent_is_close_to_the_untiled_one(trained: tuple[Desk, Vae]) -
     latent = vae_encode(drawings(), vae, context=desk.context).samples
 
     tiled = vae_encode_tiled(drawings(), vae, TILE, OVERLAP, context=desk.context).samples
-    print(float((tiled - latent).std() / latent.std()))
 
-    assert float((tiled - latent).std() / latent.std()) < 0.2
+    assert float((tiled - latent).std() / latent.std()) < 0.1

@@ -90,7 +90,9 @@ def save_folder(models: Tiny, folder: Path, **scheduler: Any) -> None:
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "x"}))
 
 
-def save_file(folder: Path, path: Path, *, parts: tuple[str, ...] = ("unet", "text", "vae")) -> None:
+def save_file(
+    folder: Path, path: Path, *, parts: tuple[str, ...] = ("unet", "text", "vae")
+) -> None:
     """A folder of `save_folder` as one file in the original layout, or some parts of it."""
     info = inspect(folder)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -120,8 +120,8 @@ class Complaints:
 
 def headline(label: str, message: str, level: str = "error") -> Text:
     """`error: message`, the label in the level's colour."""
-    text = Text(printable(label), COLOURS[level], end="\n")
-    return text.append(f": {printable(message)}", "default")
+    text = Text().append(printable(label), COLOURS[level])
+    return text.append(f": {printable(message)}")
 
 
 def describe(error: BaseException) -> Text:

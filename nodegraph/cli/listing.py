@@ -39,8 +39,8 @@ def show_node(registry: Registry, name: str, session: Session) -> None:
     if session.json:
         session.answer({name: node_info(registry, kind)})
         return
-    title = Text(kind.name, "bold", end="").append(f" ({kind.category})", "default")
-    session.out.print(title.append(f", version {kind.version}, from {kind.module}", "default"))
+    facts = f" ({kind.category}), version {kind.version}, from {kind.module}"
+    session.out.print(Text().append(kind.name, "bold").append(facts), soft_wrap=True)
     if kind.description:
         session.out.print(kind.description, markup=False)
     _ports(session, "inputs", kind.inputs, registry)

@@ -12,6 +12,7 @@ from rich.text import Text
 from nodegraph.engine import Engine
 from nodegraph.errors import NodeGraphError
 from nodegraph.tasks import Account, RunResult
+from nodegraph.traversal import natural
 
 from .complain import describe, notes_of, printable, traceback_of
 from .session import Session
@@ -42,7 +43,8 @@ def print_errors(session: Session, result: RunResult) -> None:
             session.say(printable(traceback_of(error)))
         session.say(describe(error))
     for because in dict.fromkeys(result.skipped.values()):
-        nodes = [node for node, cause in result.skipped.items() if cause == because]
+        skipped = (node for node, cause in result.skipped.items() if cause == because)
+        nodes = sorted(skipped, key=natural)
         session.say(printable(f"   = skipped, because node {because} failed: {', '.join(nodes)}"))
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ class Session:
             return self.core.modules()
         except ModuleNotFoundError as error:
             name = (error.name or "").partition(".")[0]
-            if (self.core.home / name).exists():  # it is not there, but should be
+            if find_spec(name) is not None:  # a part of it is missing: a defect
                 raise
             from .complain import MissingPackage
 

@@ -115,4 +115,3 @@ class Context:
         if self.models is None:
             raise NodeGraphError("this node uses a model, but the context has no model manager")
         return self.models
-

@@ -155,7 +155,8 @@ class Engine:
                   doubtful is logged. Or a Graph, for which both are settled already.
         emit:     called with every event as it happens, one at a time, from any thread.
         cancel:   its `cancel()` stops the run at the next step; the result has what finished.
-        workflow: the editor's form, which saved pictures carry; by default the source's own.
+        workflow: the editor's form, which saved pictures carry; by default the source's own,
+                  unless `values` change what it says.
         extra:    what nodes see as Context.extra; {"allow_ckpt": True} lets loaders read pickles.
 
         Raises as `load` does, and NodeGraphError if the engine is closed.
@@ -167,7 +168,8 @@ class Engine:
         else:
             document = self.read(source)
             graph = self.check_document(document, values, targets=targets).require()
-            workflow = document.workflow if workflow is None else workflow
+            if workflow is None and not values:
+                workflow = document.workflow
             for fault in graph.warnings:
                 log.warning("%s", fault)
         token = cancel or CancelToken()

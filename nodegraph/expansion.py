@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
 OUTSIDE = "^"  # begins the ids of nodes outside an expansion, which local ids never do
 
 

@@ -1,8 +1,8 @@
 """What a result was made with, so that it can be made again and compared.
 
-    {"nodegraph": version, "python": ..., "torch": ..., "device": ..., "precision": ...,
-     "node": id, "content": key, "files": [{"node", "input", "kind", "name", "sha256"}],
-     "nodes": {class_type: version}, "seeds": {"id.input": value}}
+{"nodegraph": version, "python": ..., "torch": ..., "device": ..., "precision": ...,
+ "node": id, "content": key, "files": [{"node", "input", "kind", "name", "sha256"}],
+ "nodes": {class_type: version}, "seeds": {"id.input": value}}
 """
 
 from __future__ import annotations

@@ -67,13 +67,14 @@ def load_latent(latent: Annotated[str, FileOf("latents")], *, context: Context) 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
         known = {SAMPLES, VERSION_MARK, NOISE_MASK, BATCH_INDEX} & set(file.keys())
-        # Copies: the file's own tensors are mapped, and would change with it.
-        tensors = {name: file.get_tensor(name).clone() for name in known}
-        return tensors, file.metadata() or {}
+        return {name: file.get_tensor(name) for name in known}, file.metadata() or {}
 
 
 def _latent(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
-    """Raises ValueError for what is no latent."""
+    """Copies: the file's own tensors are mapped, and would change with it.
+
+    Raises ValueError for what is no latent.
+    """
     if SAMPLES not in tensors:
         raise ValueError(f"it has no tensor {SAMPLES}")
     samples, mask, index = (tensors.get(name) for name in (SAMPLES, NOISE_MASK, BATCH_INDEX))
@@ -90,7 +91,7 @@ def _latent(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
     scale = 1.0 if VERSION_MARK in tensors else 1 / OLD_SCALE
     return Latent(
         samples.float() * scale,
-        None if mask is None else mask.float(),
+        None if mask is None else mask.to(torch.float32, copy=True),
         None if index is None else tuple(int(i) for i in index),
         factor,
     )

@@ -68,7 +68,7 @@ def stubborn(seconds: float = 60.0, *, context: Context) -> int:
     return 1
 
 
-@node("Extra", category="small")
+@node("Extra", category="small", cached=False)
 def extra(*, context: Context) -> str:
     """What the caller passed on, and the editor's form of the graph."""
     return f"{dict(context.extra)} {context.workflow and sorted(context.workflow)}"

@@ -274,13 +274,18 @@ def test_an_unknown_input_in_the_file_is_a_warning_and_in_strict_mode_a_fault(
     ]
 
 
-def test_an_editors_file_is_run_as_it_is_and_travels_with_the_run(call: CommandLine) -> None:
+def test_an_editors_file_travels_with_the_run_unless_values_make_it_untrue(
+    call: CommandLine,
+) -> None:
     file = EditorFile().node(1, "Extra", gives="STRING").node(2, "Save", ["editor"])
     graph = call.file(file.link(1, 0, 2, "value", "STRING").data)
 
-    (file_name,) = call.answer("run", graph, "--allow-ckpt")["files"]
+    (own,) = call.answer("run", graph, "--allow-ckpt")["files"]
+    (changed,) = call.answer("run", graph, "--set", "2.prefix=changed")["files"]
+    (cell,) = call.answer("run", graph, "--grid", "2.prefix=cell")["cells"][0]["files"]
 
-    assert Path(file_name).read_text() == "{'allow_ckpt': True} ['links', 'nodes', 'version']"
+    assert Path(own).read_text() == "{'allow_ckpt': True} ['links', 'nodes', 'version']"
+    assert Path(changed).read_text() == Path(cell).read_text() == "{} None"
 
 
 def test_without_allow_ckpt_nodes_see_nothing_extra(call: CommandLine) -> None:

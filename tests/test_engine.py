@@ -143,11 +143,15 @@ def test_a_run_of_an_editors_file_passes_that_on_to_the_nodes(
     path = tmp_path / "workflow.json"
     path.write_text(json.dumps(editor_file().data))
 
-    shown = engine.run(path, extra={"allow_ckpt": True}).require().shown["3"]
-    other = engine.run(path, {"1.value": 6}, workflow={"mine": 1}, extra={"b": 2}).require()
+    def shown(*given: Any, **more: Any) -> Any:
+        return engine.run(path, *given, **more).require().shown["3"].values["text"]
 
-    assert shown.values["text"] == ["{'allow_ckpt': True} ['links', 'nodes', 'version']"]
-    assert other.shown["3"] == shown  # the same work: what a caller passes on is no part of it
+    own = "['links', 'nodes', 'version']"
+    assert shown(extra={"allow_ckpt": True}) == [f"{{'allow_ckpt': True}} {own}"]
+    assert shown(targets=["3"]) == [f"{{}} {own}"]
+    assert shown(workflow={"mine": 1}) == ["{} ['mine']"]
+    assert shown({"1.value": 6}) == ["{} None"]  # of which the editor's file knows nothing
+    assert shown({"1.value": 6}, workflow={"mine": 1}) == ["{} ['mine']"]
 
 
 def test_doubts_about_an_editors_file_are_warnings_and_in_strict_mode_faults(

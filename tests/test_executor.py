@@ -74,9 +74,7 @@ def steps(count: int, *, context: Context) -> int:
 
 
 @node("Describe", category="t")
-def describe(
-    a: int = 0, b: int = 5, *, context: Context
-) -> Any:
+def describe(a: int = 0, b: int = 5, *, context: Context) -> Any:
     return {
         "node": context.node,
         "device": context.device,

@@ -25,7 +25,11 @@ async def add(a: int, b: int = 1, *, context: Context) -> int:
 
 
 def test_a_coroutine_is_a_node_like_others() -> None:
-    document = {"1": entry("Number", value=4), "2": entry("Add", a=["1", 0]), "3": entry("Add", a=["2", 0])}
+    document = {
+        "1": entry("Number", value=4),
+        "2": entry("Add", a=["1", 0]),
+        "3": entry("Add", a=["2", 0]),
+    }
     with rig_of(number, add) as rig:
         result = rig.run(document, targets=["3"]).require()
 

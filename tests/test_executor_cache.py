@@ -26,7 +26,7 @@ ran: Counter[str] = Counter()
 @pytest.fixture(autouse=True)
 def nothing_ran() -> Iterator[None]:
     ran.clear()
-    yield
+    return
 
 
 @node("Number", category="t")
@@ -168,7 +168,11 @@ def test_an_equal_node_runs_when_the_one_it_waited_for_fails() -> None:
 
 
 def test_two_output_nodes_that_are_equal_save_once_and_both_show_it(rig: Rig) -> None:
-    document = {"1": entry("Number"), "2": entry("Save", value=["1", 0]), "3": entry("Save", value=1)}
+    document = {
+        "1": entry("Number"),
+        "2": entry("Save", value=["1", 0]),
+        "3": entry("Save", value=1),
+    }
     document["4"] = entry("Save", value=["1", 0])
     result = rig.run(document).require()
 
@@ -391,9 +395,7 @@ def test_a_file_that_goes_missing_after_validation_is_the_node_s_failure(
 
 def test_a_list_of_literal_names_depends_on_all_files(folder: Path) -> None:
     @node("ReadAll", category="t")
-    def read_all(
-        names: list[Annotated[str, FileOf("texts")]], *, context: Context
-    ) -> str:
+    def read_all(names: list[Annotated[str, FileOf("texts")]], *, context: Context) -> str:
         ran["read all"] += 1
         folders = context.need_folders()
         return " ".join(folders.resolve("texts", name).read_text() for name in names)

@@ -138,12 +138,18 @@ def test_a_node_that_gives_something_else_than_it_declares_fails(made: Any) -> N
 
 
 def test_a_failed_target_frees_the_run_from_what_only_it_needed() -> None:
-    failed = threading.Event()
+    started, failed = threading.Event(), threading.Event()
 
     @node("Slow", category="t", lane="io")
     def slow() -> int:
+        started.set()
         wait_for(failed)
         return 1
+
+    @node("Bad", category="t")
+    def bad() -> int:
+        wait_for(started)
+        raise ValueError("no")
 
     @node("Last", category="t")
     def last(a: int) -> int:
@@ -156,7 +162,7 @@ def test_a_failed_target_frees_the_run_from_what_only_it_needed() -> None:
     document = {
         "slow": entry("Slow"),
         "after": entry("Last", a=["slow", 0]),
-        "bad": entry("Fail"),
+        "bad": entry("Bad"),
         "both": entry("Both", a=["after", 0], b=["bad", 0]),
     }
 
@@ -164,7 +170,7 @@ def test_a_failed_target_frees_the_run_from_what_only_it_needed() -> None:
         if isinstance(event, NodeFailedEvent):
             failed.set()
 
-    with rig_of(slow, last, both, *NODES) as rig:
+    with rig_of(slow, last, bad, both) as rig:
         result = rig.run(document, targets=["both"], emit=note)
         names = {event.node for event in rig.of(NodeStarted)}
 

@@ -106,9 +106,7 @@ def test_inputs_may_be_asked_for_one_after_the_other() -> None:
         return "a" if a is None else "b" if b is None else "c" if c is None else None
 
     @node("Steps", category="t", needs=needs)
-    def steps(
-        a: Annotated[int, LAZY], b: Annotated[int, LAZY], c: Annotated[int, LAZY]
-    ) -> int:
+    def steps(a: Annotated[int, LAZY], b: Annotated[int, LAZY], c: Annotated[int, LAZY]) -> int:
         return a + b + c
 
     ran.clear()

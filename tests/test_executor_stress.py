@@ -132,7 +132,9 @@ def test_random_runs_from_many_threads_give_what_they_should(seed: int) -> None:
                 left = draw.choice([None, None, draw.randrange(40)])
                 count = iter(range(10_000))
 
-                def cancel(_: Any, left: Any = left, token: Any = token, count: Any = count) -> None:
+                def cancel(
+                    _: Any, left: Any = left, token: Any = token, count: Any = count
+                ) -> None:
                     if next(count) == left:
                         token.cancel()
 

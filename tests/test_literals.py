@@ -164,7 +164,7 @@ def test_a_file_name_has_to_be_one(tmp_path: Any) -> None:
     assert literals.convert(port, "sub/a.txt") == "sub/a.txt"
     assert literals.convert(port, "sub\\a.txt") == "sub/a.txt"
     assert literals.convert(port, "none") == "none"
-    with pytest.raises(Problem, match="a: 'b.txt' is not among the texts") as error:
+    with pytest.raises(Problem, match=r"a: 'b\.txt' is not among the texts") as error:
         literals.convert(port, "b.txt")
     assert error.value.type == "value_not_in_list"
     assert LITERALS.convert(port, "anything") == "anything", "without folders nobody can tell"
@@ -184,10 +184,9 @@ def test_any_value_is_converted_or_is_a_problem(port: Port, is_list: bool, value
     listed = Port(port.name, port.type, widget=port.widget, is_list=is_list)
     try:
         converted = LITERALS.convert(listed, value)
-    except Problem as problem:
-        assert problem.details
-    else:
-        assert LITERALS.convert(listed, converted) == converted
+    except Problem:
+        return
+    assert LITERALS.convert(listed, converted) == converted
 
 
 @given(st.integers())

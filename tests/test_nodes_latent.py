@@ -50,6 +50,7 @@ def test_an_empty_latent_knows_its_size_in_pixels() -> None:
         (10, 7, 0, 64, (8, 8)),  # 44.8 pixels wide would be less than 64
         (7, 10, 0, 64, (8, 11)),  # round(91.4) = 91 pixels are 11 cells
         (20, 10, 0, 8, (8, 8)),  # 8 pixels high are 64 at least
+        (8, 32, 0, 8, (8, 32)),
         (8, 8, 16, 24, (8, 8)),
         (8, 8, 100, 100, (12, 12)),
     ],

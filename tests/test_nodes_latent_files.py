@@ -98,14 +98,23 @@ def test_an_old_latent_is_brought_to_the_vaes_scale(desk: Desk) -> None:
 
 
 def test_a_loaded_latent_does_not_hang_on_its_file(desk: Desk) -> None:
-    name = stored(desk, {"latent_tensor": SAMPLES, "latent_format_version_0": torch.empty(0)})
-    loaded = load_latent(name, context=desk.context)
+    mask = torch.rand(2, 1, 64, 64)
+    tensors = {
+        "latent_tensor": SAMPLES,
+        "latent_format_version_0": torch.empty(0),
+        "nodegraph.noise_mask": mask,
+    }
+    path = desk.place("input", stored(desk, tensors))
+    loaded = load_latent("x.latent", context=desk.context)
 
-    with desk.place("input", name).open("r+b") as file:
-        file.seek(-SAMPLES.nbytes, 2)
-        file.write(bytes(SAMPLES.nbytes))
+    with path.open("r+b") as file:
+        header = int.from_bytes(file.read(8), "little")
+        file.seek(8 + header)
+        file.write(bytes(SAMPLES.nbytes + mask.nbytes))
 
     assert torch.equal(loaded.samples, SAMPLES)
+    assert loaded.noise_mask is not None
+    assert torch.equal(loaded.noise_mask, mask)
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,16 @@ def test_the_memory_a_network_takes_does_not_grow_with_the_picture(
     assert largest == [{"encode": 3 * 64 * 64, "decode": 4 * 16 * 16}[node]] * 3
 
 
+def test_a_larger_picture_is_averaged_over_three_grids_of_tiles(desk: Desk, vae: Vae) -> None:
+    z = torch.zeros(1, 4, 40, 40)
+    grids = 3 * 3 + 9 * 2 + 2 * 9  # 16 x 16, 8 x 32 and 32 x 8 cells, 4 of them shared
+
+    vae_decode_tiled(Latent(z), vae, 64, 16, context=desk.context)
+    vae_encode_tiled(picture(1, 160, 160, 3), vae, 64, 16, context=desk.context)
+
+    assert desk.progress == 2 * [(i, grids) for i in range(1, grids + 1)]
+
+
 def test_an_overlap_is_at_most_a_quarter_of_the_tile(desk: Desk, vae: Vae) -> None:
     z = torch.randn(1, 4, 40, 40)
 

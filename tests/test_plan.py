@@ -80,7 +80,9 @@ GRAPH = {
 }
 
 
-def plan_of(document: Any, *targets: str, keys: Keys | None = None, on: Registry = REGISTRY) -> Plan:
+def plan_of(
+    document: Any, *targets: str, keys: Keys | None = None, on: Registry = REGISTRY
+) -> Plan:
     return make_plan(validate(document, on, targets=targets), keys or Keys())
 
 
@@ -236,7 +238,9 @@ def test_a_raised_version_and_another_function_of_the_same_name_count() -> None:
         return 1
 
     document = {"1": entry("Number")}
-    keys = {plan_of(document, "1", on=on).steps[0].key for on in (made(1), made(2), registry_of(other))}
+    keys = {
+        plan_of(document, "1", on=on).steps[0].key for on in (made(1), made(2), registry_of(other))
+    }
 
     assert len(keys) == 3
 
@@ -268,7 +272,9 @@ def test_a_hook_that_gives_trouble_leaves_the_key_to_the_run(path: str) -> None:
 
 
 def test_what_is_never_cached_gives_no_key_to_itself_or_to_what_reads_it() -> None:
-    plan = plan_of({"1": entry("Fresh"), "2": entry("Add", a=["1", 0]), "3": entry("Number")}, "2", "3")
+    plan = plan_of(
+        {"1": entry("Fresh"), "2": entry("Add", a=["1", 0]), "3": entry("Number")}, "2", "3"
+    )
 
     assert [step.key is None for step in plan.steps] == [True, True, False]
     assert Keys().complete(plan.steps[1].node, {"1": None}, {}).key is None

@@ -141,7 +141,9 @@ def test_a_port_type_and_an_annotation_belong_together() -> None:
 
 
 def test_a_default_has_to_be_among_the_names_of_its_extension_point() -> None:
-    with pytest.raises(DeclarationError, match="node Sample: parameter sampler: the default 'euler'"):
+    with pytest.raises(
+        DeclarationError, match="node Sample: parameter sampler: the default 'euler'"
+    ):
         registry_of(sample, Extension("samplers", {"ddim": 1}))
 
     assert "Sample" in registry_of(sample).nodes, "the point may be filled by a plugin later"

@@ -86,7 +86,10 @@ def port_of(hint: Any, *default: Any) -> Port:
         (Annotated[int, Seed()], Port("a", "INT", widget=Seed(0, 2**64 - 1))),
         (Annotated[str, Text(multiline=True)], Port("a", "STRING", widget=Text(True))),
         (Annotated[str, ChoiceOf("samplers")], Port("a", "COMBO", widget=ChoiceOf("samplers"))),
-        (Annotated[str, FileOf("vae", ("none",))], Port("a", "COMBO", widget=FileOf("vae", ("none",)))),
+        (
+            Annotated[str, FileOf("vae", ("none",))],
+            Port("a", "COMBO", widget=FileOf("vae", ("none",))),
+        ),
         (Annotated[Image, LAZY, Tip("help")], Port("a", "IMAGE", tooltip="help", lazy=True)),
         (Annotated[int, SOCKET], Port("a", "INT", socket=True)),
     ],

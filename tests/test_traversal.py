@@ -1,5 +1,6 @@
 """Walks over graphs: order, reach, cycles, who needs what."""
 
+import itertools
 import random
 
 import pytest
@@ -83,7 +84,9 @@ def test_reached_are_the_nodes_and_all_they_read_from() -> None:
 
 
 @given(graphs(cycles=True), st.data())
-def test_reach_is_what_its_definition_says(edges: dict[str, list[str]], data: st.DataObject) -> None:
+def test_reach_is_what_its_definition_says(
+    edges: dict[str, list[str]], data: st.DataObject
+) -> None:
     id = data.draw(st.sampled_from(sorted(edges)))
 
     assert reached([id], edges) == paths_from(id, edges)
@@ -114,7 +117,7 @@ def test_there_is_a_cycle_exactly_if_a_node_reaches_itself(edges: dict[str, list
     on_cycle = {id for id in edges if any(id in paths_from(s, edges) for s in edges[id])}
     assert bool(cycle) == bool(on_cycle)
     assert set(cycle) <= on_cycle
-    for source, reader in zip(cycle, cycle[1:], strict=False):
+    for source, reader in itertools.pairwise(cycle):
         assert source in edges[reader]
 
 
@@ -153,4 +156,4 @@ def test_cycles_inside_cycles_are_no_trouble(depth: int) -> None:
     ids = [str(i) for i in range(depth)]
     edges = {id: [ids[i - 1]] if i else ids[1:] for i, id in enumerate(ids)}
 
-    assert dependants(ids, ids[:2], edges) == {id: ("0", "1") for id in ids}
+    assert dependants(ids, ids[:2], edges) == dict.fromkeys(ids, ("0", "1"))

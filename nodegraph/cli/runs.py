@@ -85,10 +85,13 @@ def start(
     watch: Callable[[Event], None],
     token: CancelToken,
 ) -> RunResult:
-    """Run a graph to its end."""
-    return engine.run(
-        graph, emit=watch, cancel=token, workflow=document.workflow, extra=request.extra
-    )
+    """Run a graph to its end.
+
+    Pictures carry the editor's form only if it is what made them: it does not know new values.
+    """
+    changed = request.values or request.axes
+    workflow = None if changed else document.workflow
+    return engine.run(graph, emit=watch, cancel=token, workflow=workflow, extra=request.extra)
 
 
 def answer(result: RunResult, checked: Checked, engine: Engine) -> dict[str, object]:

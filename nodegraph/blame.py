@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .errors import BadValue, InputChanged
+from .events import Warned
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Blame:
     def _run_again(self, task: Task, changed: list[str]) -> None:
         task.attempts += 1
         task.careful = True
+        what = f"its input {' and '.join(changed)} was changed by somebody; it runs again on a copy"
+        self.run.emit(Warned(**task.who(), message=what))
         with self.run.lock:
             self.run.leave(task)
             self.drop_changed()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .activity import Activity
 from .context import CancelToken, Precision
+from .errors import FileMissing
 from .events import Event
 from .lanes import AsyncLane, Lane
 from .outputs import Shown
@@ -116,7 +117,10 @@ class Executor:
         folders = self.registry.folders
         if folders is None:
             return not shown.files
-        return all(file.under(folders.folder(file.type)).is_file() for file in shown.files)
+        try:
+            return all(file.under(folders.folder(file.type)).is_file() for file in shown.files)
+        except FileMissing:  # there is no such folder any more
+            return False
 
     def close(self) -> None:
         """End the threads. Runs in flight end first, and none begins any more."""

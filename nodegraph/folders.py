@@ -198,7 +198,7 @@ class Folders:
     def _missing(self, kind: str, name: str, roots: tuple[Path, ...]) -> FileMissing:
         names = self.list(kind)
         # The message may reach a stranger, who learns no path of this computer from it.
-        looked = ", ".join("/".join(root.parts[-2:]) for root in roots)
+        looked = ", ".join(dict.fromkeys("/".join(root.parts[-2:]) for root in roots))
         hint = _nearest(name, names) if names else "; there is none: put files there"
         error = FileMissing(f"{name!r} is not in {kind} (looked in {looked}){hint}")
         error.add_note("looked in:\n" + "\n".join(f"  {root.absolute()}" for root in roots))

@@ -320,13 +320,20 @@ class _Check:
         served = dependants(bad, wanted, self.edges)
         spoilt = {target for targets in served.values() for target in targets}
         good = [target for target in wanted if target not in spoilt]
-        faults, warnings = tuple(self.faults), tuple(self.warnings)
+        faults, warnings = self.in_order(self.faults), self.in_order(self.warnings)
         if not good or any(fault.node is None for fault in faults):
             return Checked(None, faults, warnings, served)
         keep = reached(good, self.edges)
         nodes = {id: node for id, node in self.nodes.items() if id in keep}
         graph = Graph(nodes, tuple(good), warnings, self.document)
         return Checked(graph, faults, warnings, served)
+
+    def in_order(self, faults: list[Fault]) -> tuple[Fault, ...]:
+        """First those of the whole, then those of the nodes, as they stand in the document."""
+        if not faults:
+            return ()
+        place: dict[str | None, int] = {id: index for index, id in enumerate(self.document)}
+        return tuple(sorted(faults, key=lambda fault: place.get(fault.node, -1)))
 
 
 def check_expansion(

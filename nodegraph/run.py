@@ -33,7 +33,7 @@ from .node import NodeType
 from .plan import Plan
 from .report import Report
 from .schedule import Schedule
-from .tasks import RunResult, State, Task, Value
+from .tasks import RunResult, State, Task, Value, is_fixed
 from .traversal import natural, reached
 from .types import Codec
 from .worker import Worker
@@ -140,8 +140,10 @@ class Run:
         The values themselves belong to the cache, and so to runs to come, whose nodes might change
         them, as the caller may change what it gets.
         """
-        own = {id: _own(value) for id, value in self.schedule.outputs.items()}
-        self._results = {id: value.slots for id, value in own.items()}
+        values = self.schedule.outputs
+        shared = {id: value for id, value in values.items() if not is_fixed(value.slots)}
+        own = {id: _own(value) for id, value in shared.items()}
+        self._results = {id: own.get(id, value).slots for id, value in values.items()}
         if all(value.intact() for value in own.values()):
             return True
         with self.lock:
@@ -229,12 +231,12 @@ class Run:
         fresh = [task for task in news.recalled if self.report.recalled(task)]
         news.recalled = []
         cut = {task.id for task in fresh}
+        waiting = [id for id, task in tasks.items() if task.state is not State.DONE and task.uses]
         edges = {
             id: [link.node for _, link in task.node.links()]
             for id, task in tasks.items()
-            if id not in cut
+            if waiting and id not in cut
         }
-        waiting = [task.id for task in tasks.values() if task.state is not State.DONE and task.uses]
         needed = reached(waiting, edges)  # by lazy inputs too, which may be asked for later
         idle = [id for id in tasks if id not in needed and id not in cut]
         self._announce_cached([*cut, *idle], fresh)

@@ -42,8 +42,7 @@ class Value:
 
     @classmethod
     def of(cls, outputs: tuple[Any, ...], print_: int | None = None) -> Value:
-        fixed = all(type(item) in FIXED for item in outputs)
-        return cls(outputs, fingerprint(outputs) if print_ is None else print_, fixed)
+        return cls(outputs, fingerprint(outputs) if print_ is None else print_, is_fixed(outputs))
 
     @property
     def slots(self) -> tuple[Any, ...]:
@@ -60,6 +59,11 @@ class Value:
     def intact(self) -> bool:
         """Whether it still is what its node made."""
         return self.fixed or fingerprint(self.outputs) == self.fingerprint
+
+
+def is_fixed(items: tuple[Any, ...]) -> bool:
+    """Whether none of these can be changed in place."""
+    return all(type(item) in FIXED for item in items)
 
 
 @dataclass(eq=False, slots=True)

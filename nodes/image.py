@@ -210,7 +210,11 @@ def _json(value: Any) -> str:
 
 
 def _pixels(path: Path) -> Tensor:
-    return decode(path).image
+    """Colours and, where something is transparent, alpha: (B, H, W, 3 or 4)."""
+    picture = decode(path)
+    if not picture.mask.any():  # without alpha, and with one that hides nothing
+        return picture.image
+    return torch.cat([picture.image, 1 - picture.mask[..., None]], dim=-1)
 
 
 _READER = FileReader(texts=metadata_json, pixels=_pixels)

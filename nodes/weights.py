@@ -16,6 +16,7 @@ from nodes.diffusion.schedule import (
     scaled_linear,
     zero_terminal_snr,
 )
+from nodes.models.blank import blank
 from nodes.models.checkpoint import load, part_bytes, read_tensor
 from nodes.models.checkpoint_info import SCALE, CheckpointInfo
 from nodes.models.checkpoint_part import Part, build
@@ -63,7 +64,7 @@ class PartSource:
         return module
 
     def skeleton(self) -> nn.Module:
-        with torch.device("meta"):
+        with blank():
             return build(self.info.parts[self.part].config).eval().requires_grad_(False)
 
     def tensor(self, name: str) -> Tensor:

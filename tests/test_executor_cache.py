@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from nodegraph.cache import Cache, DiskCache
 from nodegraph.context import Context
+from nodegraph.errors import FileMissing
 from nodegraph.events import Executed, NodeFailed, NodesCached, NodeStarted
 from nodegraph.node import FileOf, node
 from nodegraph.outputs import SavedFile, Shown
@@ -275,6 +276,28 @@ def test_an_output_node_whose_file_was_deleted_runs_again(rig: Rig, folder: Path
     assert ran["number"] == 1
     assert first.shown == second.shown == third.shown
     assert (folder / "1.out").is_file()
+
+
+def test_an_output_node_whose_folder_is_gone_runs_again(folder: Path) -> None:
+    class Moved(OneFolder):
+        def folder(self, kind: str) -> Path:
+            if gone:
+                raise FileMissing(f"there is no folder {kind}")
+            return self.path
+
+    gone = False
+
+    @node("Show", category="t")
+    def show() -> Shown:
+        ran["show"] += 1
+        return Shown((SavedFile("a.txt", "", "output"),))
+
+    with rig_of(show, folders=Moved(folder)) as rig:
+        rig.run({"1": entry("Show")}).require()
+        gone = True
+        rig.run({"1": entry("Show")}).require()
+
+    assert ran["show"] == 2
 
 
 def test_a_node_type_that_has_another_number_of_outputs_now_is_run() -> None:

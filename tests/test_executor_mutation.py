@@ -11,7 +11,7 @@ from executor_support import entry, rig_of, wait_for
 from torch import Tensor
 
 from nodegraph.errors import BadValue, InputChanged
-from nodegraph.events import NodeFailed, NodeStarted
+from nodegraph.events import NodeFailed, NodeStarted, Warned
 from nodegraph.node import LAZY, node
 from nodegraph.types import PortType
 
@@ -399,6 +399,8 @@ def test_a_value_that_never_stays_as_it_is_ends_in_an_error_that_names_its_maker
     with rig_of(restless, other, use) as rig:
         result = rig.run(document, targets=["2", "3"], emit=note)
 
+    told = [event.message for event in rig.of(Warned, "2")]
+    assert set(told) == {"its input value was changed by somebody; it runs again on a copy"}
     assert isinstance(result.errors["2"], BadValue)
     assert "the value that node 1 made keeps changing" in str(result.errors["2"])
     assert result["3"] == (1,)

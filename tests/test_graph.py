@@ -290,8 +290,8 @@ def test_all_faults_are_listed_at_once_in_the_document_s_order() -> None:
     faults = check(document, REGISTRY).faults
 
     assert [(fault.node, fault.type) for fault in faults] == [
-        ("2", "missing_node_type"),
         ("1", "bad_linked_input"),
+        ("2", "missing_node_type"),
         ("3", "required_input_missing"),
         ("3", "value_smaller_than_min"),
         ("3", "value_not_in_list"),

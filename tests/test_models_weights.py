@@ -329,7 +329,7 @@ def test_a_pickle_is_read_only_on_request_and_the_error_says_how(tmp_path: Path)
     message = fault(path)
 
     assert "only on request" in message
-    assert "allow it (ckpt)" in message
+    assert "allow it (--allow-ckpt)" in message
     assert ".safetensors version" in message
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -113,14 +114,22 @@ class Executor:
         return self._lanes[name]
 
     def files_exist(self, shown: Shown) -> bool:
-        """Whether the files an output node wrote are still there."""
+        """Whether the files an output node wrote are still there, and hold what it wrote."""
         folders = self.registry.folders
         if folders is None:
             return not shown.files
         try:
-            return all(file.under(folders.folder(file.type)).is_file() for file in shown.files)
-        except FileMissing:  # there is no such folder any more
+            return all(
+                self._holds(file.under(folders.folder(file.type)), file.sha256)
+                for file in shown.files
+            )
+        except (FileMissing, OSError):  # there is no such folder, or no such file, any more
             return False
+
+    def _holds(self, path: Path, sha256: str) -> bool:
+        if not sha256 or self.hashes is None:
+            return path.is_file()
+        return path.is_file() and self.hashes.sha256(path) == sha256
 
     def close(self) -> None:
         """End the threads. Runs in flight end first, and none begins any more."""

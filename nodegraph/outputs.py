@@ -10,11 +10,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SavedFile:
-    """A file an output node wrote. `type` is the folder's kind: output, temp or input."""
+    """A file an output node wrote.
+
+    type:   the folder's kind: output, temp or input.
+    sha256: of what was written. A cached node is run again when the file holds something else by
+            now: names are given anew once a file is gone. "" trusts the name.
+    """
 
     filename: str
     subfolder: str
     type: str
+    sha256: str = ""
 
     def as_json(self) -> dict[str, str]:
         return {"filename": self.filename, "subfolder": self.subfolder, "type": self.type}

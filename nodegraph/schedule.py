@@ -90,13 +90,13 @@ class Schedule:
                 continue
             task.state = State.WAITING
             if not self._follow(task):
-                todo.extend(reversed(self._hold(task, self._eager(task))))
+                todo.extend(self._hold(task, self._eager(task)))
             self._ready_if_complete(task)
 
     def pop(self, lane: str) -> Task | None:
         """The first ready task of a lane, which runs from now on."""
         queue = self._ready.get(lane)
-        while queue and self.open:
+        while queue:
             task = heapq.heappop(queue)
             if task.state is State.READY:
                 task.state = State.RUNNING
@@ -122,6 +122,8 @@ class Schedule:
 
     def wait_for(self, task: Task, names: Iterable[str]) -> None:
         """A running task waits for more of its inputs, which it did not hold."""
+        if self._drop_if_unused(task):
+            return
         task.state = State.WAITING
         sources = {name: self.tasks[task.node.inputs[name].node] for name in names}
         self.demand(self._hold(task, sources))
@@ -129,6 +131,8 @@ class Schedule:
 
     def expand(self, task: Task, steps: Sequence[Step], awaited: Iterable[str]) -> None:
         """A running task waits for tasks that run in its place; `task.grown` is set."""
+        if self._drop_if_unused(task):
+            return
         task.state = State.WAITING
         task.children = tuple(step.id for step in steps)
         for step in steps:
@@ -253,6 +257,8 @@ class Schedule:
 
     def again(self, task: Task) -> None:
         """A running task is to run once more, when its inputs are there."""
+        if self._drop_if_unused(task):
+            return
         task.state = State.WAITING
         self.demand(self._hold(task, task.held))
         self._ready_if_complete(task)
@@ -300,12 +306,23 @@ class Schedule:
                 if source.uses:
                     continue
                 if source.state in (State.WAITING, State.READY):
-                    source.state = State.IDLE
-                    source.leader = source.grown = None
-                    self.news.dropped.append(source)
+                    self._drop(source)
                     todo.append(source)
                 else:
                     self._let_go_if_unused(source)
+
+    def _drop_if_unused(self, task: Task) -> bool:
+        """Whether a running task is not to go on, since what needed it has ended meanwhile."""
+        if task.uses:
+            return False
+        self._drop(task)
+        self._release(task)
+        return True
+
+    def _drop(self, task: Task) -> None:
+        task.state = State.IDLE
+        task.leader = task.grown = None
+        self.news.dropped.append(task)
 
     def _let_go_if_unused(self, task: Task) -> None:
         if not task.uses and task.state is State.DONE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,8 +141,10 @@ def _write(
     try:
         for index, (image, name) in enumerate(zip(images, names, strict=True)):
             text = graph_text(context, index)
-            name.write(_encoded(image, style, text, left_out, context))
-            saved.append(SavedFile(name.path.name, name.subfolder, kind))
+            data = _encoded(image, style, text, left_out, context)
+            name.write(data)
+            digest = hashlib.sha256(data).hexdigest()
+            saved.append(SavedFile(name.path.name, name.subfolder, kind, digest))
             context.progress(index + 1, len(images))
     finally:
         for name in names[len(saved) :]:

@@ -7,6 +7,7 @@ over is ours: noise mask and batch index as tensors, the factor in the metadata.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +45,12 @@ def save_latent(
     )
     try:
         host = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
-        name.write(save(host, metadata))
+        data = save(host, metadata)
+        name.write(data)
     finally:
         name.release()
-    return Shown((SavedFile(name.path.name, name.subfolder, "output"),), key="latents")
+    digest = hashlib.sha256(data).hexdigest()
+    return Shown((SavedFile(name.path.name, name.subfolder, "output", digest),), key="latents")
 
 
 @node("LoadLatent", category="_for_testing", display_name="LoadLatent", lane="io")

@@ -1,14 +1,16 @@
 """Nodes that stand for a subgraph."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from executor_support import entry, rig_of
+from executor_support import entry, rig_of, wait_for
 
 from nodegraph.context import Context
 from nodegraph.errors import NodeFailed
 from nodegraph.events import Executed, NodeFinished, NodesCached, NodeSkipped, NodeStarted
+from nodegraph.events import NodeFailed as NodeFailedEvent
 from nodegraph.expansion import Builder, Expansion, Link
 from nodegraph.node import node
 from nodegraph.outputs import SavedFile, Shown
@@ -166,6 +168,66 @@ def test_an_expansion_that_never_ends_is_stopped() -> None:
     [error] = result.errors.values()
     assert "expands inside 1000 expansions: does it ever end?" in str(error)
     assert "1" in result.skipped
+
+
+def test_an_expansion_into_the_very_same_work_is_stopped_too() -> None:
+    @node("Same", category="t")
+    def same(value: int) -> int | Expansion:
+        build = Builder()
+        return build.result(build.add("Same", value=value))
+
+    document = {"1": entry("Same", value=3), "2": entry("Number")}
+    with rig_of(same, *NODES) as rig:
+        result = rig.run(document, targets=["1", "2"])
+
+    [error] = result.errors.values()
+    assert "does it ever end?" in str(error)
+    assert result["2"] == (1,)
+
+
+def test_an_expansion_nobody_needs_any_more_is_not_run() -> None:
+    expanding, failed = threading.Event(), threading.Event()
+    other: list[str] = []
+
+    @node("Slow", category="t", lane="io")
+    def slow() -> int | Expansion:
+        expanding.set()
+        wait_for(failed)
+        build = Builder()
+        return build.result(build.add("Inner"))
+
+    @node("Inner", category="t", lane="io")
+    def inner() -> int:
+        other.append("ran")
+        return 1
+
+    @node("Bad", category="t")
+    def bad() -> int:
+        wait_for(expanding)
+        raise ValueError("no")
+
+    @node("Last", category="t", lane="io")
+    def last() -> int:
+        wait_for(failed)
+        return 1
+
+    def note(event: Any) -> None:
+        if isinstance(event, NodeFailedEvent):
+            failed.set()
+
+    document = {
+        "1": entry("Slow"),
+        "2": entry("Bad"),
+        "3": entry("Add", a=["1", 0], b=["2", 0]),
+        "4": entry("Last"),
+        "5": entry("Add", a=["4", 0]),
+    }
+    with rig_of(slow, inner, bad, last, *NODES) as rig:
+        result = rig.run(document, targets=["3", "5"], emit=note)
+
+    assert result.skipped == {"3": "2"}
+    assert result["5"] == (2,)
+    assert other == []
 
 
 def test_an_expansion_is_run_for_each_item_of_a_list() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from node_support import Desk
 from PIL import Image as Pillow
 from torch import Tensor
 
-from nodegraph import Cancelled, FileMissing, SavedFile, Shown
+import nodes
+from nodegraph import Cancelled, Engine, FileMissing, SavedFile, Settings, Shown
 from nodegraph.names import UnsafeName
 from nodes.image import (
     FILE_READERS,
@@ -27,6 +29,7 @@ from nodes.image import (
     save_image,
 )
 from nodes.imaging.errors import PictureError
+from nodes.imaging.files import decode
 from nodes.imaging.metadata import metadata
 from nodes.types import Image
 
@@ -125,9 +128,13 @@ def test_saved_pictures_load_again_to_the_same_values(desk: Desk) -> None:
 
     shown = save_image(images, "set/cat", context=desk.context)
 
+    digests = [
+        hashlib.sha256((desk.folder / "output" / "set" / f"cat_0000{i}_.png").read_bytes())
+        for i in (1, 2)
+    ]
     assert shown.files == (
-        SavedFile("cat_00001_.png", "set", "output"),
-        SavedFile("cat_00002_.png", "set", "output"),
+        SavedFile("cat_00001_.png", "set", "output", digests[0].hexdigest()),
+        SavedFile("cat_00002_.png", "set", "output", digests[1].hexdigest()),
     )
     for saved, image in zip(files(desk, shown), images, strict=True):
         assert torch.equal(FILE_READERS.entries[".png"].pixels(saved)[0], image)
@@ -382,3 +389,36 @@ def test_nodes_do_not_change_their_inputs(desk: Desk) -> None:
     save_image(image, "a", "jpeg", context=desk.context)
 
     assert torch.equal(image, before)
+
+
+def test_a_cached_picture_whose_name_holds_another_one_by_now_is_made_again(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(
+        output=tmp_path, temp=tmp_path, cache=tmp_path / "cache", disk_cache_bytes=0
+    )
+    with Engine(nodes.modules(), settings) as engine:
+        [first] = engine.files(engine.run(_flat(0.25)).require())
+        before = first.read_bytes()
+        first.unlink()
+        [second] = engine.files(engine.run(_flat(0.75)).require())
+        assert second == first  # the name was free again
+
+        [again] = engine.files(engine.run(_flat(0.25)).require())
+
+    assert again != second
+    assert decode(again).image.equal(decode(before).image)
+
+
+def _flat(value: float) -> dict[str, Any]:
+    """A graph that saves a grey picture of 64 `value` pixels a side."""
+    return {
+        "1": {"class_type": "LoadVAE", "inputs": {"vae_name": "pixel_space"}},
+        "2": {"class_type": "EmptyLatentImage", "inputs": {"width": 16, "height": 16}},
+        "3": {"class_type": "VAEDecode", "inputs": {"samples": ["2", 0], "vae": ["1", 0]}},
+        "4": {
+            "class_type": "ImageScaleBy",
+            "inputs": {"image": ["3", 0], "upscale_method": "bilinear", "scale_by": value * 4},
+        },
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["4", 0]}},
+    }

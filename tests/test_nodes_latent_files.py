@@ -56,7 +56,8 @@ def test_a_latent_comes_back_as_it_was(
 def test_an_empty_latent_is_saved_as_zeros_and_named_after_its_size(desk: Desk) -> None:
     shown = save_latent(Latent.empty(72, 40, 1), "%width%x%height%", context=desk.context)
 
-    assert shown.files == (SavedFile("72x40_00001_.latent", "", "output"),)
+    [file] = shown.files
+    assert file == SavedFile("72x40_00001_.latent", "", "output", file.sha256)
     loaded = load_latent("72x40_00001_.latent [output]", context=desk.context)
     assert torch.equal(loaded.samples, torch.zeros(1, 4, 5, 9))
 

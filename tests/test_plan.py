@@ -253,6 +253,12 @@ def test_texts_that_look_alike_in_a_key_are_told_apart() -> None:
     assert len(keys) == len(values)
 
 
+def test_the_order_of_keys_in_a_literal_does_not_matter() -> None:
+    one, other = {"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1}
+
+    assert key_of("Any", value=one) == key_of("Any", value=other)
+
+
 def test_the_fingerprint_hook_is_part_of_the_key() -> None:
     before = key_of("Look", path="x")
     state[0] = "twice"

@@ -218,7 +218,7 @@ def test_a_lost_value_is_made_again_for_those_who_need_it() -> None:
 
 
 def test_a_reader_of_a_lost_value_that_cannot_be_made_again_is_skipped() -> None:
-    schedule = schedule_of(DIAMOND, "4")
+    schedule = schedule_of(DIAMOND, "2", "4")
     one = schedule.pop("compute")
     assert one is not None
     finish(schedule, one, 3)
@@ -234,6 +234,26 @@ def test_a_reader_of_a_lost_value_that_cannot_be_made_again_is_skipped() -> None
     assert two.state is State.SKIPPED
     assert set(schedule.because) == {"2", "3", "4"}
     assert schedule.open == 0
+
+
+def test_what_nobody_needs_any_more_is_dropped_instead_of_going_on() -> None:
+    schedule = schedule_of(DIAMOND, "4")
+    one = schedule.pop("compute")
+    assert one is not None
+    finish(schedule, one, 3)
+    two, three = schedule.pop("compute"), schedule.pop("compute")
+    assert two is not None
+    assert three is not None
+    schedule.fail(two)
+    schedule.take_news()
+
+    schedule.again(three)
+
+    news = schedule.take_news()
+    assert news is not None
+    assert news.dropped == [three]
+    assert (three.state, one.value) == (State.IDLE, None)
+    assert schedule.pop("compute") is None
 
 
 def test_nothing_is_popped_when_all_targets_have_ended() -> None:

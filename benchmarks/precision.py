@@ -20,7 +20,7 @@ from nodes.models.vae import VAE, VAEConfig
 from .measure import in_turn, medians, table
 from .shapes import fill, inputs, random_unet
 
-ROUNDS = 2
+ROUNDS = 1
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 Run = Callable[[torch.dtype], Tensor]
 
@@ -57,9 +57,7 @@ def _rows(part: Part, module: nn.Module, device: str, run: Run) -> list[list[str
             base = base or seconds
             mark = "auto" if chosen == Precision(dtype, last) else ""
             cells = [part, str(dtype)[6:], "channels last" if last else "plain"]
-            rows.append(
-                [*cells, f"{seconds:.2f}", f"{base / seconds:.2f}", f"{error:.1e}", mark]
-            )
+            rows.append([*cells, f"{seconds:.2f}", f"{base / seconds:.2f}", f"{error:.1e}", mark])
     return rows
 
 

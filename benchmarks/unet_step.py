@@ -32,7 +32,6 @@ def main() -> None:
             ROUNDS,
         )
     )
-    del peer
     precision = choose("auto", "unet", "cpu")
     layout = torch.channels_last if precision.channels_last else torch.contiguous_format
     chosen = ours.to(precision.dtype, memory_format=layout)

@@ -629,7 +629,7 @@ def test_a_ckpt_is_loaded_on_request_like_any_other_file(
     path = tmp_path / "model.ckpt"
     torch.save({"state_dict": load_file(original["sd2"]), "global_step": 3}, path)
 
-    with pytest.raises(CheckpointError, match=r"allow it \(ckpt\)"):
+    with pytest.raises(CheckpointError, match=r"allow it \(--allow-ckpt\)"):
         inspect(path)
     info = inspect(path, ckpt=True)
 

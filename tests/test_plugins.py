@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from textwrap import dedent
+from types import ModuleType
 
 import pytest
 import standin_nodes

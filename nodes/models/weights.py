@@ -83,7 +83,8 @@ def open_weights(path: Path, *, ckpt: bool = False) -> WeightFile:
         raise CheckpointError(
             path,
             "is a PyTorch checkpoint (a pickle), which is read only on request: allow it "
-            "(--allow-ckpt), with nothing but weights accepted, or use a .safetensors version of the model",
+            "(--allow-ckpt), with nothing but weights accepted, or use a .safetensors version of "
+            "the model",
         )
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t")
     known = (fault for first, fault in OTHER_FILES.items() if text.startswith(first))

@@ -16,7 +16,7 @@ from .core import Core
 from .options import GRAPH, SETTINGS, read_axes, read_targets, read_values, with_options, wrong
 from .session import Session
 
-SPINS = "10000"  # some tens of microseconds
+SPINS = "5000"  # about ten microseconds
 PICTURES = (".png", ".apng", ".jpg", ".jpeg", ".webp")  # it takes the nodes to read their graphs
 
 

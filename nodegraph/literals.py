@@ -238,7 +238,7 @@ def _not_a(wire: str, value: Any, expected: str) -> Problem:
 
 def _not_in_list(name: str, value: str, options: tuple[str, ...]) -> Problem:
     looked_for = value if len(value) <= LONGEST_NAME else ""
-    close = difflib.get_close_matches(looked_for, options, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(looked_for, options, n=1, cutoff=0.65)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(options) if len(options) <= SHOWN_OPTIONS else f"{len(options)} choices"
     return Problem(

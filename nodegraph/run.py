@@ -4,7 +4,8 @@
     Worker    what a thread does with a task that is ready
     Run       the lock, the events, the beginning and the end
 
-All state is under one lock; nodes run, and values are looked into, outside it.
+All state is under one lock. Nodes run outside it, and their results are looked into outside it;
+cached results are recalled, and spoilt ones searched for, under it.
 """
 
 from __future__ import annotations
@@ -213,7 +214,7 @@ class Run:
     def _recall(self, task: Task) -> bool:
         """Give a task its value from the cache, if it is there."""
         key, kind, cache = task.step.key, task.node.type, self.owner.cache
-        if key is None:
+        if key is None or self.cancel.cancelled:  # after a cancel nothing is read any more
             return False
         entry = cache.get(key, self.codecs(kind))
         if entry is None or len(entry.outputs) != len(kind.outputs) + 1:

@@ -619,3 +619,21 @@ def test_files_and_folder_are_synced_before_and_after_the_rename(
     cache.flush()
 
     assert calls == ["sync .tmp", "rename", "sync folder"]
+
+
+def test_a_lack_of_memory_while_reading_keeps_the_file(tmp_path: Path) -> None:
+    def exhausted(_: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    codec, outputs = Codec(encode=list, decode=exhausted), ((1, 2),)
+    cache = DiskCache(tmp_path, 10**6)
+    print_ = fingerprint(outputs)
+    cache.offer("k", outputs, codecs=[codec], seconds=1, fingerprint=print_, nbytes=100)
+    cache.flush()
+
+    assert cache.get("k", [codec]) is None
+
+    again = cache.get("k", [Codec(encode=list, decode=tuple)])
+    assert again is not None
+    assert again.outputs == outputs
+    cache.close()

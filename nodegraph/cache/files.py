@@ -124,8 +124,8 @@ def write(path: Path, key: str, packed: Packed, seconds: float) -> None:
 def read(path: Path, key: str, codecs: Slots) -> Read:
     """The result stored under `key`. Its tensors are on the CPU and own their memory.
 
-    Raises OSError; Damaged if the file is not exactly what was written, or a codec cannot make
-    sense of it; NoCodec if a slot needs a codec that was not given.
+    Raises OSError; MemoryError; Damaged if the file is not exactly what was written, or a codec
+    cannot make sense of it; NoCodec if a slot needs a codec that was not given.
     """
     data = path.read_bytes()
     try:
@@ -136,6 +136,9 @@ def read(path: Path, key: str, codecs: Slots) -> Read:
     except (Damaged, NoCodec, MemoryError):
         raise
     except Exception as error:  # whatever damage makes of JSON, safetensors or a codec
+        if isinstance(error, RuntimeError) and "memory" in str(error).lower():
+            # torch's lack of memory is a RuntimeError, and says nothing about the file.
+            raise MemoryError(str(error)) from error
         raise Damaged(f"{path.name}: {type(error).__name__}: {error}") from error
 
 

@@ -66,4 +66,8 @@ def test_a_malformed_grid_is_a_usage_error(texts: list[str], message: str) -> No
 def test_targets_may_be_repeated_or_separated_by_commas() -> None:
     assert read_targets(["6, Decode", "9,"]) == ["6", "Decode", "9"]
     assert read_targets([]) is None
-    assert read_targets([" , "]) is None
+
+
+def test_targets_that_name_nothing_are_refused_and_do_not_mean_all() -> None:
+    with pytest.raises(click.UsageError, match="--targets names no node"):
+        read_targets([" , "])

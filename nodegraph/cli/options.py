@@ -126,5 +126,9 @@ def _values(text: str) -> tuple[Any, ...]:
 
 
 def read_targets(texts: Iterable[str]) -> list[str] | None:
-    """`("6,7", "9")` -> ["6", "7", "9"]; None where there are none."""
-    return [name for text in texts for part in text.split(",") if (name := part.strip())] or None
+    """`("6,7", "9")` -> ["6", "7", "9"]; None where the option was not given at all."""
+    given = list(texts)
+    names = [name for text in given for part in text.split(",") if (name := part.strip())]
+    if given and not names:
+        raise wrong("--targets names no node; leave it out to run all that save or show something")
+    return names or None

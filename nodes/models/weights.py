@@ -88,7 +88,8 @@ def open_weights(path: Path, *, ckpt: bool = False) -> WeightFile:
         )
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t")
     known = (fault for first, fault in OTHER_FILES.items() if text.startswith(first))
-    raise CheckpointError(path, next(known, "is no safetensors file: it does not begin like one"))
+    neither = "is no safetensors file, nor a PyTorch checkpoint: it does not begin like one"
+    raise CheckpointError(path, next(known, neither))
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -76,7 +76,9 @@ class Executor:
     def keys(self) -> Keys:
         """What keys of plans for this executor depend on besides the graph."""
         device = self.device.partition(":")[0]
-        return Keys(self.precision, device, self.registry.folders, self.hashes)
+        resolve = self.registry.extensions.get("precision", {}).get("arithmetic")
+        arithmetic = "" if resolve is None else resolve(self.precision, self.device)
+        return Keys(self.precision, device, self.registry.folders, self.hashes, arithmetic)
 
     def run(
         self,

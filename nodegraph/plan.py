@@ -75,12 +75,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Keys:
-    """Makes content keys. `device` is a class ("cpu", "cuda"), not an index."""
+    """Makes content keys.
+
+    device:     a class ("cpu", "cuda"), not an index.
+    arithmetic: what the precision policy comes to on this machine, in any words: "auto" is not the
+                same everywhere, and a cache folder may be shared.
+    """
 
     precision: Precision = "auto"
     device: str = "cpu"
     folders: Folders | None = None
     hashes: FileHashes | None = None
+    arithmetic: str = ""
 
     def step(self, node: Node, upstream: Mapping[str, str | None]) -> Step:
         """The step of a node, given the contents of the nodes it reads from."""
@@ -146,7 +152,8 @@ class Keys:
             if not isinstance(fingerprint, str):
                 what = type(fingerprint).__name__
                 raise TypeError(f"the fingerprint hook of {kind.name} gave {what}, not a text")
-        made_by = [KEY_FORMAT, kind.identity, kind.version, self.precision, self.device]
+        ran_as = [self.precision, self.device, self.arithmetic]
+        made_by = [KEY_FORMAT, kind.identity, kind.version, *ran_as]
         return _hash([made_by, parts, fingerprint])
 
     def _files(self, port: Port, widget: FileOf, given: Any) -> list[FileUse]:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NamedTuple
 
-from nodegraph import OPTIONAL, Context, FileOf, Tip, node
+from nodegraph import OPTIONAL, Context, Extension, FileOf, Tip, node
 from nodes.models.checkpoint_info import CheckpointInfo, inspect
 from nodes.types import Clip, Model, Vae
-from nodes.weights import PIXEL_CHANNELS, PIXEL_SPACE, AbsentPart, as_clip, as_model, as_vae
+from nodes.weights import (
+    PIXEL_CHANNELS,
+    PIXEL_SPACE,
+    AbsentPart,
+    arithmetic,
+    as_clip,
+    as_model,
+    as_vae,
+)
 
+# What keys add to the policy's name: "auto" is not the same on every machine.
+PRECISION = Extension("precision", {"arithmetic": arithmetic})
 WeightDtype = Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"]
 
 

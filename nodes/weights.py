@@ -19,8 +19,8 @@ from nodes.diffusion.schedule import (
 from nodes.models.blank import blank
 from nodes.models.checkpoint import load, part_bytes, read_tensor
 from nodes.models.checkpoint_info import SCALE, CheckpointInfo
-from nodes.models.checkpoint_part import Part, build
-from nodes.models.precision import Precision, choose
+from nodes.models.checkpoint_part import PARTS, Part, build
+from nodes.models.precision import Policy, Precision, choose
 from nodes.models.text import TextEncoder
 from nodes.models.tokenizer import CLIPTokenizer
 from nodes.types import Clip, Model, Vae
@@ -105,6 +105,11 @@ class AbsentPart:
 
     def tensor(self, name: str) -> Tensor:
         raise NodeGraphError(f"{self.complaint} ({name} was asked for)")
+
+
+def arithmetic(policy: Policy, device: str) -> str:
+    """What each part of a model is computed in under a policy on this machine."""
+    return "; ".join(f"{part} {choose(policy, part, device)}" for part in PARTS)
 
 
 def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = None) -> Model:

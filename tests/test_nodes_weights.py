@@ -12,13 +12,18 @@ from node_support import Desk
 from tiny_pipelines import save_file, save_folder, tiny
 from torch import nn
 
-from nodegraph import NodeGraphError
+import nodes
+from nodegraph import NodeGraphError, Registry
+from nodegraph.cache import Cache
+from nodegraph.executor import Executor
+from nodegraph.graph import validate
+from nodegraph.plan import make_plan
 from nodes.diffusion.schedule import NoiseSchedule, cosine, linear, scaled_linear, zero_terminal_snr
 from nodes.models.blank import blank
 from nodes.models.checkpoint import inspect
 from nodes.models.checkpoint_info import CheckpointInfo
 from nodes.models.checkpoint_metadata import BetaSchedule, Declared
-from nodes.models.precision import Precision
+from nodes.models.precision import Policy, Precision
 from nodes.models.save import save_original
 from nodes.models.unet import UNet
 from nodes.models.unet_config import UNetConfig
@@ -214,3 +219,25 @@ def test_an_absent_part_refuses_whatever_it_is_asked() -> None:
     ):
         with pytest.raises(NodeGraphError, match="take one from LoadVAE"):
             ask()
+
+
+@pytest.mark.parametrize(("policy", "keys"), [("auto", 2), ("fp32", 1)])
+def test_machines_that_compute_differently_under_a_policy_have_keys_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, policy: Policy, keys: int
+) -> None:
+    registry = Registry()
+    registry.register(*nodes.modules())
+    graph = validate(
+        {
+            "1": {"class_type": "EmptyLatentImage", "inputs": {}},
+            "2": {"class_type": "SaveLatent", "inputs": {"samples": ["1", 0]}},
+        },
+        registry,
+    )
+    found = set()
+    with Executor(registry, cache=Cache(memory_bytes=0), precision=policy) as executor:
+        for native in (False, True):
+            monkeypatch.setattr("nodes.models.precision.cpu_has_bf16", lambda has=native: has)
+            found.add(make_plan(graph, executor.keys).steps[0].key)
+
+    assert len(found) == keys

@@ -225,6 +225,12 @@ def test_precision_and_device_class_count() -> None:
     assert len({key_of("Number", keys=each) for each in keys}) == 3
 
 
+def test_what_a_precision_policy_comes_to_counts() -> None:
+    keys = [Keys(arithmetic="unet float32"), Keys(arithmetic="unet bfloat16")]
+
+    assert len({key_of("Number", keys=each) for each in keys}) == 2
+
+
 def test_a_raised_version_and_another_function_of_the_same_name_count() -> None:
     def made(version: int) -> Registry:
         @node("Number", category="t", version=version)

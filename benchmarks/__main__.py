@@ -7,7 +7,16 @@ from importlib import import_module
 
 from .measure import machine
 
-ALL = ("executor", "startup", "picture", "loading", "unet_step", "precision", "streaming")
+ALL = (
+    "executor",
+    "startup",
+    "picture",
+    "previews",
+    "loading",
+    "unet_step",
+    "precision",
+    "streaming",
+)
 
 
 def main(names: list[str]) -> None:

@@ -42,7 +42,7 @@ from .node import (
     Tip,
     node,
 )
-from .outputs import SavedFile, Shown
+from .outputs import SavedFile, Sent, Shown
 from .registry import Alias, Extension, Registry
 from .types import Codec, PortType, structural
 from .version import VERSION
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .events import Event
     from .graph import Checked, Graph
     from .memory import ModelManager, ModelSource
+    from .pictures import Picturable
     from .settings import Settings
     from .tasks import RunResult
 
@@ -92,6 +93,7 @@ __all__ = [
     "NodeFailed",
     "NodeGraphError",
     "Number",
+    "Picturable",
     "PluginError",
     "PortType",
     "Registry",
@@ -99,6 +101,7 @@ __all__ = [
     "RunResult",
     "SavedFile",
     "Seed",
+    "Sent",
     "Settings",
     "SettingsError",
     "Shown",
@@ -118,6 +121,7 @@ _LATE = {
     "Graph": ".graph",
     "ModelManager": ".memory",
     "ModelSource": ".memory",
+    "Picturable": ".pictures",
     "RunResult": ".tasks",
     "Settings": ".settings",
 }

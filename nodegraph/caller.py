@@ -7,11 +7,13 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .calls import Calls, arguments_of
 from .context import CancelToken, Context
 from .events import Event, Preview, Progress, Retried, Warned
+from .saving import Book
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
 
 Emit = Callable[[Event], None]
 Describe = Callable[[Task], Mapping[str, Any]]
+Bookkeeper = Callable[[str, int], Book]
 
 
 class Caller:
     """Calls the functions of one run's nodes.
 
-    describe: the manifest of a task. facts: what all contexts of the run have in common.
+    describe: the manifest of a task. book: of names, for each call of a node.
+    facts: what all contexts of the run have in common.
     """
 
     def __init__(
@@ -34,9 +38,11 @@ class Caller:
         emit: Emit,
         cancel: CancelToken,
         describe: Describe,
+        book: Bookkeeper | None = None,
         **facts: Any,
     ) -> None:
         self.owner = owner
+        self.book = book
         self.emit = emit
         self.cancel = cancel
         self.describe = describe
@@ -45,7 +51,6 @@ class Caller:
             "cancel": cancel,
             "device": owner.device,
             "precision": owner.precision,
-            "folders": owner.registry.folders,
             "hashes": owner.hashes,
             "models": owner.models,
             "extensions": owner.registry.extensions,
@@ -54,17 +59,17 @@ class Caller:
     def call(self, task: Task, calls: Calls) -> tuple[list[Any], int | None]:
         """The results of all calls, and the peak of the device's memory if it is known."""
         with self._measured() as measure:
-            results = [self._call(task, arguments) for arguments in calls.arguments]
+            results = [self._call(task, *each) for each in enumerate(calls.arguments)]
         return results, getattr(measure, "peak_bytes", None)
 
     async def call_async(self, task: Task, calls: Calls) -> list[Any]:
         """The results of all calls of a coroutine."""
-        return [await self._call_async(task, arguments) for arguments in calls.arguments]
+        return [await self._call_async(task, *each) for each in enumerate(calls.arguments)]
 
-    def _call(self, task: Task, inputs: Mapping[str, Any]) -> Any:
+    def _call(self, task: Task, number: int, inputs: Mapping[str, Any]) -> Any:
         function = self._prepare(task)
         try:
-            return function(**self._arguments(task, inputs))
+            return function(**self._arguments(task, number, inputs))
         except Exception as error:
             retried = self._after_lack_of_memory(task, error)
             if retried is None:
@@ -72,19 +77,19 @@ class Caller:
         # Outside the handler, so that the failed attempt's tensors are no longer referenced.
         self.emit(retried)
         self._prepare(task)
-        return function(**self._arguments(task, inputs))
+        return function(**self._arguments(task, number, inputs))
 
-    async def _call_async(self, task: Task, inputs: Mapping[str, Any]) -> Any:
+    async def _call_async(self, task: Task, number: int, inputs: Mapping[str, Any]) -> Any:
         function = self._prepare(task)
         try:
-            return await function(**self._arguments(task, inputs))
+            return await function(**self._arguments(task, number, inputs))
         except Exception as error:
             retried = self._after_lack_of_memory(task, error)
             if retried is None:
                 raise
         self.emit(retried)
         self._prepare(task)
-        return await function(**self._arguments(task, inputs))
+        return await function(**self._arguments(task, number, inputs))
 
     def _prepare(self, task: Task) -> Callable[..., Any]:
         self.cancel.check()
@@ -95,15 +100,18 @@ class Caller:
             torch.set_grad_enabled(False)
         return task.node.type.function
 
-    def _arguments(self, task: Task, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def _arguments(self, task: Task, number: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
         arguments = arguments_of(task.node, inputs)
         name = task.node.type.context_name
         if name is not None:
-            arguments[name] = self._context(task)
+            arguments[name] = self._context(task, number)
         return arguments
 
-    def _context(self, task: Task) -> Context:
+    def _context(self, task: Task, number: int) -> Context:
         who, emit = task.who(), self.emit
+        folders = self.owner.registry.folders
+        if folders is not None and self.book is not None:
+            folders = replace(folders, book=self.book(task.id, number))
         return Context(
             node=task.id,
             links={name: link.from_inside() for name, link in task.node.links()},
@@ -111,6 +119,7 @@ class Caller:
             on_preview=lambda value: emit(Preview(**who, value=value)),
             on_warning=lambda message: emit(Warned(**who, message=message)),
             on_manifest=lambda: self.describe(task),
+            folders=folders,
             **self.facts,
         )
 

@@ -27,9 +27,22 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._abandoned = False
 
     def cancel(self) -> None:
         self._event.set()
+
+    def abandon(self) -> None:
+        """Cancel, and no longer wait for nodes that do not stop: the run ends without them.
+
+        Their threads cannot be ended; they are replaced, and what they return is ignored.
+        """
+        self._abandoned = True
+        self._event.set()
+
+    @property
+    def abandoned(self) -> bool:
+        return self._abandoned
 
     @property
     def cancelled(self) -> bool:
@@ -86,7 +99,14 @@ class Context:
         self.on_progress(value, total, text)
 
     def preview(self, value: Any) -> None:
-        """Offer an intermediate result to whoever watches."""
+        """Offer an intermediate result to whoever watches. It costs the node nothing.
+
+        value: a picture, which is an IMAGE tensor (B, H, W, C) or an image of PIL's; or an object
+               with the method `picture` of `Picturable`, which is called in another thread if
+               somebody is watching: it keeps what it needs, and must not change it. Some are left
+               out if they come faster than they can be shown. A `Sent` is never left out: it is a
+               result. Other values are ignored.
+        """
         self.on_preview(value)
 
     def warn(self, message: str) -> None:

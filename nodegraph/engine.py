@@ -20,6 +20,7 @@ from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any, cast
 
 from .cache import Cache, DiskCache
+from .caller import Bookkeeper
 from .changes import Changed, NoSuchNode, change, find_node
 from .context import CancelToken, Precision
 from .documents import Document, Source, load_document
@@ -148,6 +149,7 @@ class Engine:
         cancel: CancelToken | None = None,
         workflow: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] = NOTHING,
+        book: Bookkeeper | None = None,
     ) -> RunResult:
         """Run a graph. `result[id]` is a target's outputs; `result.require()` raises if any failed.
 
@@ -158,6 +160,7 @@ class Engine:
         workflow: the editor's form, which saved pictures carry; by default the source's own,
                   unless `values` change what it says.
         extra:    what nodes see as Context.extra; {"allow_ckpt": True} lets loaders read pickles.
+        book:     see `Executor.run`.
 
         Raises as `load` does, and NodeGraphError if the engine is closed.
         """
@@ -175,7 +178,7 @@ class Engine:
         token = cancel or CancelToken()
         with self._flight(token):
             return self.executor.run(
-                self.plan(graph), emit=emit, cancel=token, workflow=workflow, extra=extra
+                self.plan(graph), emit=emit, cancel=token, workflow=workflow, extra=extra, book=book
             )
 
     def files(self, result: RunResult) -> list[Path]:

@@ -64,7 +64,10 @@ class Progress(NodeEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Preview(NodeEvent):
-    """An intermediate picture or latent; what it is, is between the node and who shows it."""
+    """An intermediate result, see `Context.preview`: a picture, or what `pictures` makes one of.
+
+    A `Sent` is a result, to be delivered as it is.
+    """
 
     value: Any
 

@@ -16,6 +16,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .activity import Activity
+from .caller import Bookkeeper
 from .context import CancelToken, Precision
 from .errors import FileMissing
 from .events import Event
@@ -88,6 +89,7 @@ class Executor:
         cancel: CancelToken | None = None,
         workflow: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] = NOTHING,
+        book: Bookkeeper | None = None,
     ) -> RunResult:
         """Run a plan to its end. Node failures are in the result, they do not raise.
 
@@ -95,6 +97,7 @@ class Executor:
                   cancelled and `run` raises the same.
         workflow: the editor's form of the graph, for files that carry it.
         extra:    whatever else the caller wants nodes to see in `Context.extra`.
+        book:     gives the book of names for a node's call, by its id and number; see saving.Book.
         Raises RuntimeError if the executor is closed, or if a node or `emit` of one of its runs
         calls it: that run would wait for itself.
         """
@@ -105,7 +108,8 @@ class Executor:
                 raise RuntimeError("the executor is closed")
             ticket = self.runs.begin()
         try:
-            options: dict[str, Any] = {"workflow": workflow, "extra": extra, "ticket": ticket}
+            facts = {"workflow": workflow, "extra": extra, "book": book}
+            options: dict[str, Any] = {"ticket": ticket, **facts}
             return Run(plan, self, emit=emit, cancel=token, **options).execute()
         finally:
             with self._changed:

@@ -22,7 +22,7 @@ from .errors import FileMissing
 from .listing import files_under, walk
 from .model_paths import ExtraFolder, read_model_paths
 from .names import UnsafeName, inside, safe_relative
-from .saving import Reservations, reserve
+from .saving import Book, Reservations, reserve
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -81,6 +81,7 @@ class Folders:
     models: looked into in this order; of two files of one name the first is meant.
     extra:  folders of single kinds beside them; a kind that only they name is a kind as well.
     cache:  for what can be made again; None: nothing is kept.
+    book:   remembers the names of new files, for one call of a node.
     """
 
     models: tuple[Path, ...]
@@ -90,6 +91,7 @@ class Folders:
     cache: Path | None = None
     extra: tuple[ExtraFolder, ...] = ()
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS, hash=False)
+    book: Book | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> Folders:
@@ -176,7 +178,8 @@ class Folders:
     ) -> Reservations:
         """Names for `count` new files, `{prefix}_{counter:05}_{suffix}`, see `saving.reserve`."""
         root = self.folder(kind)
-        return reserve(root, kind, prefix, suffix, count, width=width, height=height)
+        size = {"width": width, "height": height}
+        return reserve(root, kind, prefix, suffix, count, **size, book=self.book)
 
     def _resolve_model(self, kind: str, name: str, relative: PurePosixPath) -> Path:
         meant, roots = self._kind(kind), self.roots(kind)

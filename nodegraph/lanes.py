@@ -24,30 +24,56 @@ class Lane:
     def __init__(self, name: str, threads: int = 1) -> None:
         self.name = name
         self._turns: queue.SimpleQueue[Turn | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"nodegraph-{name}-{i}", daemon=True)
-            for i in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._lock = threading.Lock()
+        self._abandoned: set[threading.Thread] = set()
+        self._threads = [self._started(index) for index in range(threads)]
 
     def submit(self, turn: Turn) -> None:
         self._turns.put(turn)
 
     def owns(self, thread: threading.Thread) -> bool:
-        return thread in self._threads
+        return thread in self._threads or thread in self._abandoned
+
+    def replace(self, thread: threading.Thread) -> None:
+        """Have another thread in the place of one whose turn does not end."""
+        with self._lock:
+            if thread in self._threads:
+                self._threads.remove(thread)
+                self._abandoned.add(thread)
+                self._threads.append(self._started(len(self._threads)))
 
     def close(self) -> None:
         """Let the threads end after the turns that are queued."""
-        for _ in self._threads:
+        with self._lock:
+            threads = list(self._threads)
+        for _ in threads:
             self._turns.put(None)
-        for thread in self._threads:
+        for thread in threads:
             thread.join()
+
+    def _started(self, index: int) -> threading.Thread:
+        name = f"nodegraph-{self.name}-{index}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        thread.start()
+        return thread
 
     def _work(self) -> None:
         while (turn := self._turns.get()) is not None:
             turn()
             del turn  # while waiting, hold nothing
+            if self._left():
+                return
+
+    def _left(self) -> bool:
+        """Whether this thread was replaced, and is back at last."""
+        if not self._abandoned:
+            return False
+        with self._lock:
+            current = threading.current_thread()
+            if current not in self._abandoned:
+                return False
+            self._abandoned.discard(current)
+            return True
 
 
 class AsyncLane:
@@ -64,6 +90,11 @@ class AsyncLane:
 
     def owns(self, thread: threading.Thread) -> bool:
         return thread is self._thread
+
+    def replace(self) -> None:
+        """Have another loop for what comes: on this one is something that does not end."""
+        with self._lock:
+            self._loop = self._thread = None
 
     def close(self) -> None:
         """End the loop; tasks that nodes left behind are cancelled."""

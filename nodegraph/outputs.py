@@ -1,11 +1,11 @@
-"""What an output node shows: files it wrote and other small facts, as clients see them."""
+"""What an output node shows: files it wrote, pictures it sends, other small facts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,15 @@ class Shown:
         if self.files:
             shown[self.key] = [file.as_json() for file in self.files]
         return shown
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A picture for whoever asked for the run, given with `Context.preview`.
+
+    It is a result and no preview: it is delivered as it is, in order, and none is left out. `data`
+    is a whole file in `format`.
+    """
+
+    data: bytes = field(repr=False)
+    format: Literal["png", "jpeg"] = "png"

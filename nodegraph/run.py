@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,10 @@ POLL_SECONDS = 0.1
 
 
 class Run:
-    """The state of one run. `Executor.run` makes it and calls `execute`. `ticket`: see Activity."""
+    """The state of one run. `Executor.run` makes it and calls `execute`.
+
+    ticket: see Activity. facts: what the contexts of its nodes have in common.
+    """
 
     def __init__(
         self,
@@ -55,9 +58,8 @@ class Run:
         *,
         emit: Callable[[Event], None],
         cancel: CancelToken,
-        workflow: Mapping[str, Any] | None,
-        extra: Mapping[str, Any],
         ticket: int,
+        **facts: Any,
     ) -> None:
         self.plan = plan
         self.ticket = ticket
@@ -67,8 +69,9 @@ class Run:
         self.schedule = Schedule(plan, self._recall)
         self.report = Report()
         self.coroutines: set[asyncio.Task[None]] = set()
-        self._worker = Worker(self, workflow=workflow, extra=extra)
-        self._running: set[Task] = set()
+        self._worker = Worker(self, **facts)
+        self._running: dict[Task, tuple[str, threading.Thread]] = {}  # lane and thread
+        self._over = False
         self._end = threading.Event()
         self._emit = emit
         self._emit_lock = threading.Lock()
@@ -101,6 +104,8 @@ class Run:
         else:
             failed = (*self.report.errors, *self.schedule.because)
             self.emit(RunFinished(seconds=seconds, failed=failed))
+        with self._emit_lock:
+            self._over = True
         if self._error is not None:
             raise self._error
         return self.report.result(self._results, self.schedule.because, seconds, cancelled)
@@ -108,7 +113,7 @@ class Run:
     def emit(self, event: Event) -> None:
         """Hand an event to the callback. If it raises, the run is cancelled and raises that."""
         with self._emit_lock:
-            if self._error is not None:
+            if self._error is not None or self._over:
                 return
             self.owner.callbacks.active = True
             try:
@@ -160,9 +165,21 @@ class Run:
                 coroutines, self.coroutines = self.coroutines, set()
                 for coroutine in coroutines:
                     coroutine.get_loop().call_soon_threadsafe(coroutine.cancel)
+                if self.cancel.abandoned:
+                    self._leave_behind()
             elif not self._running and self.schedule.stuck:
                 self.abort(RuntimeError("the run waits for nothing; this is a defect"))
             self.settle()
+
+    def _leave_behind(self) -> None:
+        """End without the nodes that do not stop; their lanes go on with other threads."""
+        for task, (lane, thread) in list(self._running.items()):
+            self.report.cancelled(task)
+            if task.node.type.is_async:
+                self.owner.async_lane.replace()
+            else:
+                self.owner.lane(lane).replace(thread)
+            self.leave(task)
 
     # -- under the lock ----------------------------------------------------------------------
 
@@ -170,14 +187,14 @@ class Run:
         """The next task of a lane, which runs from now on, until it is said to `leave`."""
         task = None if self.cancel.cancelled else self.schedule.pop(lane)
         if task is not None:
-            self._running.add(task)
+            self._running[task] = (lane, threading.current_thread())
             task.ticket = self.owner.activity.begin()
         return task
 
     def leave(self, task: Task) -> None:
         """A task is no longer running."""
         if task in self._running:
-            self._running.remove(task)
+            del self._running[task]
             self.owner.activity.end()
             task.taken = {}
 

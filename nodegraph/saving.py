@@ -9,14 +9,15 @@ blocks only its own number, and is removed a day later by the next who saves the
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 from .errors import NodeGraphError
 from .names import UnsafeName, checked, inside
@@ -25,17 +26,52 @@ RESERVED = ".reserved"
 STALE = 24 * 3600.0  # seconds
 
 
+class Given(NamedTuple):
+    """A name in a book: `kind/subfolder/name`, and the SHA-256 of what was to be written there."""
+
+    name: str
+    sha256: str
+
+
+class Book(Protocol):
+    """Remembers the names that one call of a node was given, so that after a crash the same call
+    is given them again and writes no second copy. What it is told is on disk when it returns.
+    """
+
+    def given(self) -> Sequence[Given]:
+        """The names of the call's next request, if it made this request before."""
+
+    def give(self, names: Sequence[str]) -> None:
+        """The request was given these names; nobody else has them any more."""
+
+    def writing(self, name: str, sha256: str) -> None:
+        """A file with this content is about to appear under the name."""
+
+    def give_up(self, name: str) -> None:
+        """Nothing was written under the name."""
+
+
 @dataclass(frozen=True)
 class Reserved:
-    """A name that is ours: `path`, `subfolder` under the folder called `kind`."""
+    """A name that is ours: `path`, `subfolder` under the folder called `kind`.
+
+    book: has the name as well. ours: a file that is there already is from an earlier try of ours.
+    """
 
     path: Path
     subfolder: str
     kind: str
+    book: Book | None = field(default=None, compare=False, repr=False)
+    ours: bool = False
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def place(self) -> str:
+        """The name in a book."""
+        return "/".join(part for part in (self.kind, self.subfolder, self.name) if part)
 
     def write(self, content: bytes | Callable[[BinaryIO], object]) -> None:
         """Write the file, whole or not at all: its bytes, or what writes them to an open file.
@@ -52,17 +88,25 @@ class Reserved:
                     file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            _publish(hidden, self.path)
-        except OSError as error:
-            raise NodeGraphError(
-                f"{self.name} cannot be written: {error.strerror or error}"
-            ) from error
-        finally:
+            if self.book is not None:
+                self.book.writing(self.place, _sha256(hidden))
+            if self.ours:
+                os.replace(hidden, self.path)
+            else:
+                _publish(hidden, self.path)
+        except BaseException as error:
             self.release()
+            if not isinstance(error, OSError):
+                raise
+            reason = error.strerror or error
+            raise NodeGraphError(f"{self.name} cannot be written: {reason}") from error
 
     def release(self) -> None:
         """Give the name up if nothing was written. May be called any number of times."""
-        _hidden(self.path).unlink(missing_ok=True)
+        hidden = _hidden(self.path)
+        if self.book is not None and hidden.exists():
+            self.book.give_up(self.place)
+        hidden.unlink(missing_ok=True)
 
 
 Reservations = list[Reserved]
@@ -77,6 +121,7 @@ def reserve(
     *,
     width: int = 0,
     height: int = 0,
+    book: Book | None = None,
 ) -> Reservations:
     """`count` names `{prefix}_{counter:05}_{suffix}`, numbered on from the highest that is there.
 
@@ -84,6 +129,8 @@ def reserve(
             height, year, month, day, hour, minute, second, batch_num (from 0), and
             `date:yyyy-MM-dd hh.mm.ss`. Other words stay as they are.
     width, height: pixels.
+    book: remembers the names; those it has for this request are given again, even if the day has
+          changed since.
 
     Safe with threads and processes. Write or release each. Raises UnsafeName for a prefix that
     leads out of the folder, NodeGraphError where the disk refuses.
@@ -91,6 +138,14 @@ def reserve(
     now = datetime.now()
     text = checked(expand(prefix, now, width, height))
     stems = [_stem(root, kind, text, index) for index in range(count)]
+    again: Reservations = []
+    if book is not None:
+        given = [each for each in book.given()[:count] if each.name.endswith(suffix)]
+        found = [_again(root, kind, each, book) for each in given]
+        again = [name for name in found if name is not None]
+        stems = stems[len(again) :]
+    if not stems:
+        return again
     try:
         for stem in stems:
             stem.folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +154,33 @@ def reserve(
         reason = error.strerror or str(error)
         raise NodeGraphError(f"nothing can be written to {kind} as {text}: {reason}") from error
     home = Path(os.path.realpath(root))
-    return [Reserved(path, _subfolder(path, home), kind) for path in taken]
+    names = again + [Reserved(path, _subfolder(path, home), kind, book) for path in taken]
+    if book is not None:
+        book.give([name.place for name in names])
+    return names
+
+
+def _again(root: Path, kind: str, given: Given, book: Book) -> Reserved | None:
+    """A name from the book, taken once more; None if somebody else has put a file there."""
+    folder, _, relative = given.name.partition("/")
+    path = root / PurePosixPath(relative)
+    if folder != kind or not inside(path.parent, root):
+        return None
+    home = Path(os.path.realpath(root))
+    path = Path(os.path.realpath(path.parent)) / path.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ours = path.exists()
+    if ours and _sha256(path) != given.sha256:
+        _hidden(path).unlink(missing_ok=True)
+        return None
+    with contextlib.suppress(FileExistsError):  # it is there from the try that was cut short
+        os.close(os.open(_hidden(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return Reserved(path, _subfolder(path, home), kind, book, ours)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def expand(prefix: str, now: datetime, width: int, height: int) -> str:
@@ -184,7 +265,7 @@ def _create(path: Path) -> bool:
         return False
     # Somebody may have written the file and given the name up since the folder was read.
     if path.exists():
-        hidden.unlink()
+        hidden.unlink(missing_ok=True)
         return False
     return True
 
@@ -218,6 +299,8 @@ def _publish(hidden: Path, path: Path) -> None:
         raise NodeGraphError(f"{path.name} was made by another program meanwhile") from None
     except OSError:  # a file system without links
         os.replace(hidden, path)
+    else:
+        hidden.unlink(missing_ok=True)  # once: somebody else may try the name from now on
 
 
 def _hidden(path: Path) -> Path:

@@ -112,6 +112,57 @@ def text(given: Any) -> str:
     return given
 
 
+def seconds(given: Any) -> float:
+    """A time in seconds, 0 or more."""
+    return _number(given, "a number of seconds, 0 or more")
+
+
+def optional_seconds(given: Any) -> float | None:
+    """The same, or none."""
+    return None if given is None or given == "none" else seconds(given)
+
+
+def optional_days(given: Any) -> float | None:
+    """Days, 0 or more, or none."""
+    if given is None or given == "none":
+        return None
+    return _number(given, "a number of days, 0 or more, or none")
+
+
+def token(given: Any) -> str | None:
+    """A secret that can stand in a header. It is never repeated in a message."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or not re.fullmatch(r"[!-~]{8,200}", given):
+        raise Unspeakable("8 to 200 letters, digits and signs, without spaces")
+    return given
+
+
+class Unspeakable(ValueError):
+    """A wrong value that must not be shown: it is a secret."""
+
+
+def url(given: Any) -> str | None:
+    """http:// or https:// and a host, perhaps a port."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or not re.fullmatch(r"https?://[^/?#@\s]+/?", given):
+        raise ValueError("an address like https://example.org")
+    return given.rstrip("/")
+
+
+def _number(given: Any, expected: str) -> float:
+    try:
+        number = float(given) if isinstance(given, str) else given
+    except ValueError:
+        raise ValueError(expected) from None
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise ValueError(expected)
+    if not 0 <= number < 1e12:
+        raise ValueError(expected)
+    return float(number)
+
+
 def _items(given: Any, *single: type) -> list[Any]:
     if given is None:
         return []

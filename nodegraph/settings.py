@@ -83,6 +83,62 @@ class Settings:
     debug: Annotated[bool, Setting(read.truth, "tell clients tracebacks and paths")] = False
     host: Annotated[str, Setting(read.text, "the address the server listens on")] = "127.0.0.1"
     port: Annotated[int, Setting(read.whole(0, 65535), "its port; 0: any free one")] = 8188
+    state: Annotated[
+        Path, Setting(read.path, "the folder of the server's journal and of its users' files")
+    ] = Path("state")
+    jobs: Annotated[int, Setting(read.whole(1, 64), "jobs that run at the same time")] = 1
+    allow_ckpt: Annotated[
+        bool, Setting(read.truth, "let loaders read PyTorch checkpoints: the weights, never code")
+    ] = False
+    max_queue: Annotated[int, Setting(read.whole(1, 10**6), "jobs that may wait")] = 10_000
+    max_upload_bytes: Annotated[int, Setting(read.size, "size of an uploaded file")] = 100 << 20
+    node_timeout: Annotated[
+        float | None,
+        Setting(
+            read.optional_seconds,
+            "seconds a node may run without any progress before its job is ended; none: any time",
+        ),
+    ] = 3600.0
+    stop_grace: Annotated[
+        float, Setting(read.seconds, "seconds a cancelled node has to stop before it is given up")
+    ] = 30.0
+    shutdown_seconds: Annotated[
+        float, Setting(read.seconds, "seconds that running jobs have to finish when it is ended")
+    ] = 10.0
+    history_jobs: Annotated[
+        int, Setting(read.whole(0, 10**9), "finished jobs that are remembered")
+    ] = 10_000
+    history_days: Annotated[
+        float | None, Setting(read.optional_days, "days that they are remembered; none: for ever")
+    ] = None
+    history_bytes: Annotated[
+        int, Setting(read.size, "size of all that is remembered of finished jobs")
+    ] = GIB
+    previews: Annotated[
+        str,
+        Setting(
+            read.one_of("auto", "latent2rgb", "none"),
+            "what clients that want previews get: auto decodes with small VAEs, else as latent2rgb",
+        ),
+    ] = "auto"
+    preview_size: Annotated[
+        int, Setting(read.whole(16, 2048), "the longer side of previews, in pixels")
+    ] = 512
+    token: Annotated[
+        str | None,
+        Setting(
+            read.token, "what clients must know; by default only beyond loopback, and a random one"
+        ),
+    ] = None
+    allowed_hosts: Annotated[
+        tuple[str, ...], Setting(read.names, "names that the server may be called by")
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...], Setting(read.names, "other pages that may use it, as https://example.org")
+    ] = ()
+    public_url: Annotated[
+        str | None, Setting(read.url, "where browsers reach it, if a proxy stands before it")
+    ] = None
 
     @classmethod
     def load(
@@ -176,6 +232,8 @@ def _known(name: str, where: str) -> str:
 def _value(name: str, given: Any, where: str) -> Any:
     try:
         return SETTINGS[name].read(given)
+    except read.Unspeakable as error:
+        raise SettingsError(f"{where}: {name} is {error}") from None
     except ValueError as error:
         raise SettingsError(f"{where}: {name} is {error}, not {given!r}") from None
 

@@ -23,6 +23,7 @@ from nodes.diffusion.samplers import SAMPLERS
 from nodes.diffusion.samplers import Sampler as Steps
 from nodes.diffusion.times import spaced_times
 from nodes.fitting import conditions, fit
+from nodes.previews import LatentPreview, maps_in
 from nodes.types import Conditioning, Latent, Model, Sampler
 
 
@@ -64,7 +65,7 @@ def denoise(
     sigmas = respaced(sampler, sigmas, model)
     if len(sigmas) < 2:
         return Denoised(latent, latent)
-    estimates = _Estimates(context)
+    estimates = _Estimates(model, context)
     job = _job(model, latent, guidance, sampler, sigmas, seed, add_noise, estimates)
     with context.need_models().lease(model.source, context.device) as module:
         result = sample(job, network_of(module))
@@ -106,16 +107,22 @@ def respaced(sampler: Sampler, sigmas: Tensor, model: Model) -> Tensor:
 
 
 class _Estimates:
-    """Called at each step: keeps the last estimate, reports progress, and so notices a cancel."""
+    """Called at each step: keeps the last estimate, offers it as a preview, reports progress, and
+    so notices a cancel."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, model: Model, context: Context) -> None:
         self.context = context
+        self.model = model
+        cache = None if context.folders is None else context.folders.cache
+        self.maps = maps_in(None if cache is None else cache / "previews")
         self.last: Tensor | None = None
 
     def __call__(self, step: int, total: int, _x: Tensor, denoised: Tensor) -> None:
         self.last = denoised
         self.context.progress(step + 1, total)
-        self.context.preview(denoised)
+        self.context.preview(
+            LatentPreview(denoised, self.model, self.context.need_models(), self.maps)
+        )
 
 
 def _job(

@@ -20,6 +20,7 @@ from nodegraph import (
     FileReader,
     Number,
     SavedFile,
+    Sent,
     Shown,
     Tip,
     node,
@@ -70,6 +71,22 @@ def save_image(
 def preview_image(images: Image, *, context: Context) -> Shown:
     """Show pictures without keeping them: they are written to the temp folder."""
     return _write(images, "temp", "preview", Style("png", compression=1), context)
+
+
+@node(
+    "SaveImageWebsocket",
+    category="api/image",
+    display_name="Send Image (WebSocket)",
+    output=True,
+    lane="io",
+    cached=False,
+)
+def save_image_websocket(images: Image, *, context: Context) -> None:
+    """Send pictures to the client that asked for them, as PNG over its socket. Writes no file."""
+    images = _writable(images, "png", context)
+    for index, image in enumerate(images):
+        context.preview(Sent(encode_picture(image, "png", compress_level=1)))
+        context.progress(index + 1, len(images))
 
 
 @node("ImageScale", category="image/upscaling", display_name="Upscale Image")

@@ -47,8 +47,9 @@ def save_latent(
         host = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
         data = save(host, metadata)
         name.write(data)
-    finally:
+    except BaseException:
         name.release()
+        raise
     digest = hashlib.sha256(data).hexdigest()
     return Shown((SavedFile(name.path.name, name.subfolder, "output", digest),), key="latents")
 

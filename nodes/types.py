@@ -119,6 +119,8 @@ class Model:
     scale:    latents are multiplied by it before the network sees them (SD 1 and 2: 0.18215).
     channels: latent channels; inputs: channels the network takes (9 for inpainting).
     factor:   pixels per latent cell. context: width of the tokens it attends to, None for none.
+    companion: the VAE of the same file, as it runs on the host; previews are made with it. None
+               where there is none, which does no harm.
     """
 
     source: ModelSource
@@ -129,6 +131,7 @@ class Model:
     factor: int
     context: int | None
     family: str = ""
+    companion: ModelSource | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,6 +130,7 @@ def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = N
         factor=1 if on_pixels else info.factor,
         context=unet.context_dim,
         family=info.family or "",
+        companion=_companion(info, channels, context),
     )
 
 
@@ -146,6 +147,13 @@ def as_vae(info: CheckpointInfo, context: Context) -> Vae:
     config = info.vae
     assert config is not None
     return Vae(source, factor=config.factor, channels=config.embed_dim)
+
+
+def _companion(info: CheckpointInfo, channels: int, context: Context) -> PartSource | None:
+    """The VAE of the same file as it runs on the host, if it decodes latents of the UNet's."""
+    if info.vae is None or info.vae.embed_dim != channels:
+        return None
+    return _source(info, "vae", replace(context, device="cpu"))
 
 
 def _source(

@@ -16,6 +16,8 @@ ENGINE = ROOT / "nodegraph"
 # of is a mistake in this list.
 LAYERS: list[tuple[str, ...]] = [
     ("cli", "__main__"),
+    ("server",),
+    ("jobs",),
     ("engine",),
     ("changes", "documents", "plugins", "plugin_manifest"),
     ("workflow", "catalogue"),
@@ -34,6 +36,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("signature",),
     ("context", "events", "expansion", "ports"),
     ("cache", "memory"),
+    ("pictures",),
     ("outputs", "values"),
     ("types",),
     ("settings", "setting_values"),

@@ -13,7 +13,16 @@ from nodegraph.errors import DocumentError
 from nodegraph.version import VERSION
 
 from .core import Core
-from .options import GRAPH, SETTINGS, read_axes, read_targets, read_values, with_options, wrong
+from .options import (
+    GRAPH,
+    NEW_FOLDER,
+    SETTINGS,
+    read_axes,
+    read_targets,
+    read_values,
+    with_options,
+    wrong,
+)
 from .session import Session
 
 SPINS = "5000"  # about ten microseconds
@@ -96,7 +105,8 @@ def run(
         from .runs import run_once
         from .verify import run_verify
 
-        extra = {"allow_ckpt": True} if allow_ckpt else {}
+        allowed = allow_ckpt or session.settings.allow_ckpt
+        extra = {"allow_ckpt": True} if allowed else {}
         request = Request(graph, given, read_targets(targets), axes, keep_going, quiet, extra)
         way = run_verify if verify else run_grid if axes else run_once
         session.code = way(session, request)
@@ -124,6 +134,25 @@ def validate(
         from .runs import validate as check
 
         session.code = check(session, Request(graph, given, read_targets(targets)))
+
+
+@cli.command()
+@click.option("--host", metavar="H", help="The address to listen on; 127.0.0.1 by default.")
+@click.option("--port", type=int, metavar="P", help="The port; 0 for any free one. Default: 8188.")
+@click.option("--jobs", type=int, metavar="N", help="Jobs that run at the same time. Default: 1.")
+@click.option(
+    "--state", type=NEW_FOLDER, metavar="DIR", help="Folder of the journal and of users' files."
+)
+@click.option("--allow-ckpt", is_flag=True, default=None, help="Let loaders read .ckpt files.")
+@with_options(SETTINGS)
+@click.pass_obj
+def serve(core: Core, /, **options: Any) -> None:
+    """Serve graphs over HTTP and websockets: ComfyUI's protocol, a queue that loses nothing."""
+    with Session(core, options) as session:
+        _ = session.settings  # wrong ones are told before anything is imported
+        from .serve import serve as run_server
+
+        session.code = run_server(session)
 
 
 @cli.command()

@@ -199,6 +199,22 @@ def device_named(name: str) -> Device:
     raise LeaseError(f"device {name!r}: expected cpu, cuda or cuda:N")
 
 
+def memory_of(name: str) -> tuple[int, int]:
+    """(all, free) bytes of a device's memory, as the system sees it. LeaseError for no device."""
+    device = device_named(name)
+    if isinstance(device, CudaDevice):
+        import torch
+
+        free, total = torch.cuda.mem_get_info(device.name)
+        return total, free
+    return host_total(), host_available()
+
+
+def host_total() -> int:
+    """Bytes of host memory there are, free or not."""
+    return _meminfo("MemTotal") or 2 * _physical()
+
+
 def host_available() -> int:
     """Bytes of host memory that can be had without swapping, within the container's limit."""
     free = [_meminfo("MemAvailable"), _control_group()]

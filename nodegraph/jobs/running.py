@@ -1,0 +1,210 @@
+"""One job at work: runs it on the engine, in a thread, and sees to it that it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from nodegraph.context import CancelToken
+from nodegraph.documents import Document
+from nodegraph.events import (
+    Event,
+    Executed,
+    NodeEvent,
+    NodeFailed,
+    NodeFinished,
+    NodeSkipped,
+    Preview,
+    RunCancelled,
+)
+
+from .book import JournalBook
+from .job import Job, Result, Status
+from .journal import Journal
+from .messages import Failure, Message, Story, failure_of
+
+if TYPE_CHECKING:
+    from nodegraph.engine import Engine
+    from nodegraph.tasks import RunResult
+
+Cause = Literal["interrupted", "deadline", "hung", "shutdown"]
+
+
+@dataclass
+class Running:
+    """A job at work.
+
+    cause: why it is being stopped, if it is; `stuck`: the node that showed no sign of life.
+    log:   the messages so far, without progress.
+    """
+
+    job: Job
+    token: CancelToken = field(default_factory=CancelToken)
+    cause: Cause | None = None
+    stuck: tuple[str, str] | None = None
+    log: list[Message] = field(default_factory=list)
+    meta: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    cancelled_in: str | None = None
+    _signs: dict[str, tuple[str, float]] = field(default_factory=dict)  # type, when
+    _parents: dict[str, str | None] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.story = Story(self.job.id, self.job.attempts)
+
+    def sign(self, event: Event) -> None:
+        """Note that a node is alive, and so is the one it runs for. From any thread."""
+        if not isinstance(event, NodeEvent):
+            return
+        now = time.monotonic()
+        with self._lock:
+            if isinstance(event, (NodeFinished, NodeFailed, NodeSkipped)):
+                self._signs.pop(event.node, None)
+            else:
+                self._signs[event.node] = (event.class_type, now)
+                self._parents[event.node] = event.parent
+            parent = event.parent
+            while parent is not None and parent in self._signs:
+                self._signs[parent] = (self._signs[parent][0], now)
+                parent = self._parents.get(parent)
+
+    def silent(self, now: float) -> tuple[float, tuple[str, str] | None]:
+        """The longest that a node at work has given no sign, in seconds, and which one it is."""
+        with self._lock:
+            signs = dict(self._signs)
+        if not signs:
+            return 0.0, None
+        node, (kind, last) = min(signs.items(), key=lambda item: item[1][1])
+        return now - last, (node, kind)
+
+    def hear(self, event: Event) -> list[Message]:
+        """Take an event in; the messages about it."""
+        if isinstance(event, RunCancelled):
+            self.cancelled_in = event.node
+        messages = list(self.story.tell(event))
+        for message in messages:
+            self.keep(message)
+        if isinstance(event, Executed) and event.parent is None:
+            self._show(event)
+        return messages
+
+    def keep(self, message: Message) -> None:
+        if not message.passing:
+            self.log.append(message)
+
+    def _show(self, event: Executed) -> None:
+        self.outputs[event.node] = event.shown.as_json()
+        self.meta[event.node] = {
+            "node_id": event.node,
+            "display_node": event.node,
+            "parent_node": None,
+            "real_node_id": event.node,
+        }
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs jobs.
+
+    redact: takes paths of this computer out of a text. debug: clients are told tracebacks.
+    extra:  what nodes see as Context.extra.
+    preview: told of pictures on the way, and `observe` of all other events, in the node's thread.
+    """
+
+    journal: Journal
+    redact: Callable[[str], str] = str
+    debug: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    preview: Callable[[Job, Preview], None] = lambda _job, _event: None
+    observe: Callable[[Event], None] = lambda _event: None
+
+    def run(
+        self, engine: Engine, running: Running, emit: Callable[[Event], None]
+    ) -> RunResult | BaseException:
+        """Run a job to its end, in the calling thread. What it raises is returned."""
+        job = running.job
+
+        def hear(event: Event) -> None:
+            running.sign(event)
+            if isinstance(event, Preview):
+                self.preview(job, event)
+            else:
+                self.observe(event)
+                emit(event)
+
+        try:
+            document = Document(job.request.document)
+            checked = engine.check_document(document, targets=list(job.request.targets))
+            return engine.run(
+                checked.require(),
+                emit=hear,
+                cancel=running.token,
+                workflow=job.request.workflow,
+                extra=self.extra,
+                book=lambda node, call: JournalBook(self.journal, job.id, node, call),
+            )
+        except BaseException as error:
+            return error
+
+    def outcome(
+        self, running: Running, result: RunResult | BaseException, settings: Limits
+    ) -> tuple[Status, Message]:
+        """How a job ended, and the message that says so."""
+        now, story = time.time(), running.story
+        stopped = isinstance(result, BaseException) or result.cancelled
+        failure = self._stopped(running, settings) if stopped and running.cause else None
+        if failure is not None:
+            return Status.ERROR, story.failed(failure, now)
+        if running.cause is not None and stopped:
+            return Status.CANCELLED, story.interrupted(running.cancelled_in, now)
+        if isinstance(result, BaseException):
+            return Status.ERROR, story.failed(self._failure(result), now)
+        if result.errors:
+            return Status.ERROR, self._failed(story, result, now)
+        return Status.SUCCESS, story.message("execution_success", timestamp=int(now * 1000))
+
+    def _stopped(self, running: Running, limits: Limits) -> Failure | None:
+        if running.cause == "deadline":
+            message = "the job did not end before its deadline: give it more time, or less to do"
+            return Failure("DeadlineExceeded", message, running.cancelled_in)
+        if running.cause == "hung" and running.stuck is not None:
+            node, kind = running.stuck
+            message = (
+                f"node {node} ({kind}) gave no sign of life for {limits.node_timeout:g} s and was "
+                "given up; the setting node_timeout allows more"
+            )
+            return Failure("NodeTimeout", message, node, kind)
+        return None
+
+    def _failed(self, story: Story, result: RunResult, now: float) -> Message:
+        """All that failed; clients look at the first alone, so that is the one of the message."""
+        failures = [self._failure(error) for error in result.errors.values()]
+        others = {
+            failure.node: {"exception_type": failure.type, "exception_message": failure.message}
+            for failure in failures[1:]
+        }
+        return story.failed(failures[0], now, others=others, skipped=dict(result.skipped))
+
+    def _failure(self, error: BaseException) -> Failure:
+        lines = traceback.format_exception(error) if self.debug else []
+        return failure_of(error, str if self.debug else self.redact, tuple(lines))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: that a node may be silent (None: for ever), that a cancelled one has to stop."""
+
+    node_timeout: float | None = None
+    stop_grace: float = 30.0
+
+
+def result_of(running: Running, last: Message) -> Result:
+    """What is remembered of a job."""
+    error = None if last.type == "execution_success" else last.data
+    messages = tuple((message.n, message.type, message.data) for message in running.log)
+    return Result(running.outputs, running.meta, messages, error)

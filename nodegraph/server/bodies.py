@@ -1,0 +1,169 @@
+"""Reading requests: JSON within its limits, fields of the type they must have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from nodegraph.errors import DocumentError
+from nodegraph.graph import parse
+
+from .answers import Refused, bad_request
+
+MAX_DEPTH = 100  # of lists and objects in each other
+SMALL = 1 << 20  # bytes that are parsed on the event loop
+
+T = TypeVar("T")
+
+
+async def read_bytes(request: web.Request, limit: int) -> bytes:
+    """The body. Refused (413) once it is longer than `limit` bytes."""
+    declared = request.content_length
+    if declared is not None and declared > limit:
+        raise too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_chunked(1 << 18):
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def read_json(request: web.Request, limit: int, *, empty: Any = None) -> Any:
+    """The JSON in the body; `empty` where there is no body. Refused (400, 413)."""
+    text = await read_bytes(request, limit)
+    if not text.strip():
+        if empty is not None:
+            return empty
+        raise bad_request("The request has no body", "send JSON", type="invalid_json")
+    if len(text) <= SMALL:
+        return parse_json(text)
+    return await asyncio.to_thread(parse_json, text)
+
+
+async def read_object(
+    request: web.Request, limit: int, *, empty: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The JSON object in the body. Refused (400, 413)."""
+    return as_object(await read_json(request, limit, empty=empty), "the body")
+
+
+def parse_json(text: bytes | str) -> Any:
+    """JSON text, in UTF-8 if it is bytes. Refused (400) for anything else, and past MAX_DEPTH."""
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise bad_request("The body is not UTF-8", error.reason, type="invalid_json") from None
+    try:
+        data = parse(text, source="the body", max_bytes=len(text))
+    except DocumentError as error:
+        raise bad_request("The body is not JSON", str(error), type="invalid_json") from None
+    if deeper_than(data, MAX_DEPTH):
+        details = f"lists and objects may stand in each other {MAX_DEPTH} deep"
+        raise bad_request("The JSON is nested too deep", details, type="invalid_json")
+    return data
+
+
+def deeper_than(data: Any, depth: int) -> bool:
+    """Whether lists and objects are nested more than `depth` deep."""
+    level = [data]
+    for _ in range(depth + 1):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(v for v in item.values() if isinstance(v, (dict, list)))
+            elif isinstance(item, list):
+                inner.extend(v for v in item if isinstance(v, (dict, list)))
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def as_object(data: Any, what: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise bad_request(f"{what} is not an object", f"expected {{...}}, not {kind_of(data)}")
+    return data
+
+
+def field(data: Mapping[str, Any], name: str, kind: type[T], default: T) -> T:
+    """A field of a request, `default` where it is missing or null. Refused (400) for another type.
+
+    A whole number is taken where a float is wanted; a truth value is no number.
+    """
+    value = data.get(name)
+    if value is None:
+        return default
+    if kind is float and type(value) is int:
+        try:
+            return float(value)  # type: ignore[return-value]
+        except OverflowError:
+            raise bad_request(f"{name} is too large a number") from None
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        expected = NAMES.get(kind, kind.__name__)
+        raise bad_request(
+            f"{name} has the wrong type", f"expected {expected}, not {kind_of(value)}"
+        )
+    return value
+
+
+def texts(data: Mapping[str, Any], name: str) -> list[str]:
+    """A field that is a list of texts; [] where it is missing. Refused (400)."""
+    values = field(data, name, list, [])
+    if not all(isinstance(value, str) for value in values):
+        raise bad_request(f"{name} has the wrong type", "expected a list of texts")
+    return values
+
+
+def whole(request: web.Request, name: str, default: int, *, low: int = 0) -> int:
+    """A whole number in the query, `default` where it is missing or empty. Refused (400)."""
+    text = request.query.get(name, "")
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value < 1 << 53:
+        raise bad_request(f"{name} is wrong", f"expected a whole number from {low}, not {text!r}")
+    return value
+
+
+def choice(request: web.Request, name: str, choices: tuple[str, ...], default: str) -> str:
+    """One of some words in the query. Refused (400)."""
+    text = request.query.get(name, "") or default
+    if text not in choices:
+        raise bad_request(f"{name} is wrong", f"expected one of {', '.join(choices)}, not {text!r}")
+    return text
+
+
+def truth(request: web.Request, name: str, default: bool = False) -> bool:
+    """Whether a query parameter says yes."""
+    text = request.query.get(name, "").lower()
+    return text in ("true", "1", "yes", "on") if text else default
+
+
+def too_large(limit: int) -> Refused:
+    details = f"a body may have {limit:,} bytes here; the settings can allow more"
+    return Refused(413, "too_large", "The request is too large", details)
+
+
+NAMES: Mapping[type, str] = {
+    str: "text",
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words."""
+    return "null" if value is None else NAMES.get(type(value), type(value).__name__)

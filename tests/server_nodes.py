@@ -1,0 +1,98 @@
+"""Nodes for tests of the server: pictures without torch, and nodes that are hard to serve."""
+
+import io
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+from nodegraph import Context, Number, SavedFile, Sent, Shown, node
+
+GATES = "gates"  # folder, below the working folder, in which a file opens a gate
+
+
+@node("Wait", category="server", cached=False)
+def wait(gate: str, value: int = 1, *, context: Context) -> int:
+    """Wait until the gate is opened; notices a cancel."""
+    while not Path(GATES, gate).exists():
+        context.progress(0, 1)
+        time.sleep(0.005)
+    return value
+
+
+@node("Steps", category="server")
+def steps(value: int = 0, count: int = 5, seconds: float = 0.0, *, context: Context) -> int:
+    """Some steps, each with progress and a preview."""
+    from PIL import Image
+
+    for step in range(count):
+        context.progress(step + 1, count)
+        context.preview(Image.new("RGB", (8, 8), (step * 40 % 255, value % 255, 0)))
+        time.sleep(seconds)
+    return value
+
+
+@node("Write", category="server", lane="io")
+def write(
+    value: int | str,
+    prefix: str = "written",
+    copies: Annotated[int, Number(min=1, max=9)] = 1,
+    *,
+    context: Context,
+) -> Shown:
+    """Write pictures; and into a log of this test, outside of what the server knows, that it ran."""
+    from PIL import Image
+
+    names = context.need_folders().reserve("output", prefix, ".png", count=copies)
+    saved = []
+    for name in names:
+        file = io.BytesIO()
+        Image.new("RGB", (4, 4), (len(str(value)) * 20 % 255, 0, 0)).save(file, "PNG")
+        name.write(file.getvalue())
+        saved.append(SavedFile(name.name, name.subfolder, "output"))
+    with Path("ran.log").open("a") as log:
+        log.write(f"{context.node} {value}\n")
+    return Shown(tuple(saved))
+
+
+@node("SendPicture", category="server", output=True, cached=False)
+def send_picture(value: int = 0, *, context: Context) -> None:
+    """A result that goes over the websocket alone."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), (value % 255, 0, 0)).save(file, "PNG")
+    context.preview(Sent(file.getvalue()))
+
+
+@node("Hang", category="server", cached=False)
+def hang(seconds: float = 600.0) -> int:
+    """Does nothing, and cannot be stopped."""
+    time.sleep(seconds)
+    return 1
+
+
+@node("OutOfMemory", category="server")
+def out_of_memory(value: int = 1) -> int:
+    """There is never enough."""
+    raise MemoryError("no room for 1 PiB")
+
+
+@node("Exit", category="server")
+def exit_(value: int = 1) -> int:
+    """Raises what is no Exception."""
+    raise SystemExit(3)
+
+
+@node("Die", category="server", cached=False)
+def die(value: int = 1) -> int:
+    """Takes the whole server with it, as a fault in a library does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+@node("Leak", category="server")
+def leak(name: str = "secret.txt") -> str:
+    """Fails with a path of this computer in its message."""
+    return Path(name).absolute().read_text()

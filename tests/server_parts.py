@@ -1,0 +1,194 @@
+"""The real application on a free loopback port, without an engine, asked by a client that changes
+nothing of what it is told to send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import io
+import json
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from aiohttp import web
+from PIL import Image
+
+from nodegraph.folders import Folders
+from nodegraph.jobs import Journal
+from nodegraph.server.app import make_app, make_server
+from nodegraph.server.server import Server
+from nodegraph.settings import Settings
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. Header names are in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        """The message and details of an error."""
+        error = self.json["error"]
+        return f"{error['message']}: {error['details']}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server that runs in a thread. root: the folder that all its folders are in."""
+
+    server: Server
+    loop: asyncio.AbstractEventLoop
+    port: int
+    root: Path
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """The answer to a request, its path sent as it is given.
+
+        No answer may be a failure of the server or tell where the server's folders are, and each
+        error has the one shape.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            if isinstance(body, str):
+                body = body.encode()
+            if isinstance(body, bytes):
+                connection.putheader("Content-Length", str(len(body)))
+            for name, value in (headers or {}).items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            reply = Reply(response.status, found, response.read())
+        finally:
+            connection.close()
+        self._check(reply)
+        return reply
+
+    def get(self, path: str, **headers: str) -> Reply:
+        return self.ask("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    def post(self, path: str, data: Any) -> Reply:
+        """Post JSON."""
+        return self.ask("POST", path, json.dumps(data), {"Content-Type": "application/json"})
+
+    def upload(self, path: str, file: bytes | None, filename: str = "x.png", **fields: str) -> Reply:
+        body, kind = form(file, filename, **fields)
+        return self.ask("POST", path, body, {"Content-Type": kind})
+
+    def _check(self, reply: Reply) -> None:
+        assert reply.status not in (500, 501, 503), reply.body
+        text = reply.body + str(dict(reply.headers)).encode()
+        assert str(self.root).encode() not in text, reply
+        if reply.status >= 400 and reply.body:
+            assert reply.headers["content-type"].startswith("application/json"), reply
+            assert reply.json["error"]["message"], reply
+            assert b"Traceback" not in reply.body
+
+
+def form(file: bytes | None, filename: str = "x.png", **fields: str) -> tuple[bytes, str]:
+    """The body of a form, and its Content-Type. The file is called `image`."""
+    parts = [
+        f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    if file is not None:
+        head = f'--edge\r\nContent-Disposition: form-data; name="image"; filename="{filename}"'
+        parts.append(head.encode() + b"\r\nContent-Type: image/png\r\n\r\n" + file + b"\r\n")
+    return b"".join([*parts, b"--edge--\r\n"]), "multipart/form-data; boundary=edge"
+
+
+def picture(
+    format: str = "PNG", color: Any = (200, 30, 60), size: tuple[int, int] = (16, 12), **options: Any
+) -> bytes:
+    """A picture of one colour."""
+    mode = "RGBA" if len(color) == 4 else "RGB"
+    out = io.BytesIO()
+    Image.new(mode, size, color).save(out, format, **options)
+    return out.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def settings_under(root: Path, **changes: Any) -> Settings:
+    """Settings with every folder under `root`."""
+    places = {name: root / name for name in ("input", "output", "temp", "cache", "state")}
+    return Settings(**{"models": (root / "models",), "port": 0, **places, **changes})
+
+
+def files_under(folder: Path) -> list[str]:
+    """Every file, hidden ones too, relative to the folder."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()
+    )
+
+
+@contextmanager
+def site(root: Path, folders: Folders | None = None, **changes: Any) -> Iterator[Site]:
+    """A server with its folders under `root`."""
+    started: list[Site] = []
+    ready = threading.Event()
+    settings = settings_under(root, **changes)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        end = asyncio.Event()
+        journal = Journal(settings.state)
+        server = await make_server(
+            settings, folders or Folders.of(settings), journal, _no_engine, lambda _: None
+        )
+        runner = web.AppRunner(make_app(server), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        started.append(Site(server, loop, runner.addresses[0][1], root))
+        loop.call_soon(ready.set)
+        ends.append(end)
+        try:
+            await end.wait()
+        finally:
+            await runner.cleanup()
+            await server.queue.close(0)
+            server.live.close()
+            server.logs.detach()
+            journal.close()
+
+    ends: list[asyncio.Event] = []
+    thread = threading.Thread(target=lambda: asyncio.run(work()), name="site")
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield started[0]
+    finally:
+        started[0].loop.call_soon_threadsafe(ends[0].set)
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def _no_engine(settings: Settings, folders: Folders) -> NoReturn:
+    raise AssertionError("these tests need no nodes")
+
+
+logging.getLogger("nodegraph").setLevel(logging.INFO)

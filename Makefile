@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: run test test-slow lint format types bench clean
+.PHONY: run serve test test-slow lint format types bench clean
 
 run: $(CORE)  ## text to image on the embedded model; says where the picture is
 	$(BIN)/python main.py run workflows/text_to_image.json
+
+serve: $(CORE)  ## the server, on http://127.0.0.1:8188
+	$(BIN)/python main.py serve
 
 test: $(DEV)  ## all tests
 	$(BIN)/python -m pytest

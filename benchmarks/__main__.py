@@ -16,6 +16,7 @@ ALL = (
     "unet_step",
     "precision",
     "streaming",
+    "server",
 )
 
 

@@ -56,6 +56,22 @@ def write(
     return Shown(tuple(saved))
 
 
+@node("WriteAndWait", category="server", lane="io")
+def write_and_wait(gate: str, copies: int = 2, *, context: Context) -> Shown:
+    """Write pictures, and wait after the first until the gate is opened."""
+    from PIL import Image
+
+    names = context.need_folders().reserve("output", "careful", ".png", count=copies)
+    for index, name in enumerate(names):
+        file = io.BytesIO()
+        Image.new("RGB", (4, 4), (index, 0, 0)).save(file, "PNG")
+        name.write(file.getvalue())
+        while not Path(GATES, gate).exists():
+            context.progress(index, copies)
+            time.sleep(0.005)
+    return Shown(tuple(SavedFile(name.name, name.subfolder, "output") for name in names))
+
+
 @node("SendPicture", category="server", output=True, cached=False)
 def send_picture(value: int = 0, *, context: Context) -> None:
     """A result that goes over the websocket alone."""

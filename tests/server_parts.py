@@ -9,10 +9,14 @@ import http.client
 import io
 import json
 import logging
+import re
+import struct
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,9 +25,45 @@ from PIL import Image
 
 from nodegraph.folders import Folders
 from nodegraph.jobs import Journal
+from nodegraph.server import schema
 from nodegraph.server.app import make_app, make_server
+from nodegraph.server.route import Route
+from nodegraph.server.routes import MODULES
 from nodegraph.server.server import Server
 from nodegraph.settings import Settings
+
+# Names that no folder may let anybody read or write, as they arrive after one decoding.
+HOSTILE = (
+    "../secret.txt",
+    "..",
+    "a/../../secret.txt",
+    "..\\secret.txt",
+    "a\\..\\..\\secret.txt",
+    "/etc/passwd",
+    "//etc/passwd",
+    "\\etc\\passwd",
+    "C:\\secret.txt",
+    "C:secret.txt",
+    "C:/secret.txt",
+    "\\\\host\\share\\secret.txt",
+    "//host/share/secret.txt",
+    "\\\\?\\C:\\secret.txt",
+    "a\0.txt",
+    "secret.txt\0.png",
+    "a\r\nX: y.txt",
+    "CON",
+    "nul.txt",
+    "a/COM1.json",
+    "LPT\N{SUPERSCRIPT ONE}.txt",
+    "name.",
+    "name ",
+    "a//b",
+    "a/./b",
+    "...",
+    "\N{RIGHT-TO-LEFT OVERRIDE}gpj.txt",
+    "x" * 256,
+    "a/" * 1200 + "a",
+)
 
 
 @dataclass(frozen=True)
@@ -63,8 +103,8 @@ class Site:
     ) -> Reply:
         """The answer to a request, its path sent as it is given.
 
-        No answer may be a failure of the server or tell where the server's folders are, and each
-        error has the one shape.
+        No answer may be a failure of the server or tell where the server's folders are, each error
+        has the one shape, and all is as the route says of itself.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
@@ -81,7 +121,7 @@ class Site:
             reply = Reply(response.status, found, response.read())
         finally:
             connection.close()
-        self._check(reply)
+        self._check(method, path, reply)
         return reply
 
     def get(self, path: str, **headers: str) -> Reply:
@@ -91,18 +131,79 @@ class Site:
         """Post JSON."""
         return self.ask("POST", path, json.dumps(data), {"Content-Type": "application/json"})
 
-    def upload(self, path: str, file: bytes | None, filename: str = "x.png", **fields: str) -> Reply:
+    def upload(
+        self, path: str, file: bytes | None, filename: str = "x.png", **fields: str
+    ) -> Reply:
         body, kind = form(file, filename, **fields)
         return self.ask("POST", path, body, {"Content-Type": kind})
 
-    def _check(self, reply: Reply) -> None:
+    def _check(self, method: str, path: str, reply: Reply) -> None:
         assert reply.status not in (500, 501, 503), reply.body
-        text = reply.body + str(dict(reply.headers)).encode()
-        assert str(self.root).encode() not in text, reply
+        assert str(self.root).encode() not in reply.body + str(reply.headers).encode(), reply
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        route = route_of(method, path)
+        if route is not None:
+            assert reply.status in {200, 400, 403, *route.statuses}, (route, reply)
         if reply.status >= 400 and reply.body:
             assert reply.headers["content-type"].startswith("application/json"), reply
-            assert reply.json["error"]["message"], reply
-            assert b"Traceback" not in reply.body
+            assert_fits(reply.json, schema.ERROR)
+        elif route is not None and reply.status == 200 and method != "HEAD":
+            assert_answers(reply, route)
+
+
+def route_of(method: str, path: str) -> Route | None:
+    """The route that a request is for."""
+    path = path.partition("?")[0].removeprefix("/api")
+    method = "GET" if method == "HEAD" else method
+    for module in MODULES:
+        for route in import_module(f"nodegraph.server.routes.{module}").routes:
+            pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
+            if route.method == method and re.fullmatch(
+                re.sub(r"\{\w+:(.+?)\}", r"\1", pattern), path
+            ):
+                return route
+    return None
+
+
+def assert_answers(reply: Reply, route: Route) -> None:
+    """A 200 has the body that the route says it has."""
+    if route.answer is None:
+        assert reply.body == b""
+    elif isinstance(route.answer, str):
+        kind = reply.headers["content-type"].partition(";")[0]
+        assert route.answer in ("*/*", kind)
+    else:
+        assert reply.headers["content-type"].startswith("application/json")
+        assert_fits(reply.json, route.answer)
+
+
+def assert_fits(value: Any, schema: Mapping[str, Any], where: str = "") -> None:
+    """JSON has the shape that a schema says, as far as our schemas go."""
+    if "anyOf" in schema:
+        assert any(_fits(value, each) for each in schema["anyOf"]), (where, value)
+    if "enum" in schema:
+        assert value in schema["enum"], (where, value)
+    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
+    kinds |= {"object": dict, "array": list}
+    if "type" in schema:
+        assert isinstance(value, kinds[schema["type"]]), (where, value)
+        assert not isinstance(value, bool) or schema["type"] == "boolean", (where, value)
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            assert_fits(item, schema.get("items", {}), f"{where}[{index}]")
+    if isinstance(value, dict):
+        assert value.keys() >= set(schema.get("required", ())), (where, value)
+        for name, item in value.items():
+            inner = schema.get("properties", {}).get(name, schema.get("additionalProperties", {}))
+            assert_fits(item, inner, f"{where}.{name}")
+
+
+def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    try:
+        assert_fits(value, schema)
+    except AssertionError:
+        return False
+    return True
 
 
 def form(file: bytes | None, filename: str = "x.png", **fields: str) -> tuple[bytes, str]:
@@ -118,13 +219,27 @@ def form(file: bytes | None, filename: str = "x.png", **fields: str) -> tuple[by
 
 
 def picture(
-    format: str = "PNG", color: Any = (200, 30, 60), size: tuple[int, int] = (16, 12), **options: Any
+    format: str = "PNG",
+    color: Any = (200, 30, 60),
+    size: tuple[int, int] = (16, 12),
+    **options: Any,
 ) -> bytes:
     """A picture of one colour."""
     mode = "RGBA" if len(color) == 4 else "RGB"
     out = io.BytesIO()
     Image.new(mode, size, color).save(out, format, **options)
     return out.getvalue()
+
+
+def bomb() -> bytes:
+    """A small PNG that says it has more pixels than Pillow likes."""
+    size = struct.pack(">II5B", 60000, 60000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", size), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def opened(data: bytes) -> Image.Image:

@@ -68,7 +68,7 @@ class ServerProcess:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request, the path as it stands. A body that is neither bytes nor None goes as JSON."""
+        """One request, the path as it stands. A body that is no bytes goes as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
         try:
@@ -100,14 +100,21 @@ class ServerProcess:
         return found
 
     def kill(self) -> None:
-        """kill -9."""
+        """kill -9. May be called again."""
         self.process.kill()
-        self.process.wait(WAIT)
+        self.gone()
+
+    def gone(self) -> int:
+        """Wait until it is; its exit code."""
+        code = self.process.wait(WAIT)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end; its exit code."""
         self.process.send_signal(number)
-        return self.process.wait(WAIT)
+        return self.gone()
 
     def said(self) -> str:
         """What it has written to standard error. After its end."""
@@ -131,8 +138,6 @@ def serving(
         yield server
     finally:
         server.kill()
-        assert server.process.stdout is not None
-        server.process.stdout.close()
 
 
 def start(

@@ -134,15 +134,11 @@ class JobQueue:
         """
         if self._closing:
             raise Closing("the server is ending: submit again when it is back")
-        if len(self._pending) + self._accepting >= self._settings.max_queue:
-            raise QueueFull(
-                f"{len(self._pending):,} jobs wait already, and the setting max_queue allows no "
-                "more: submit again when some have run"
-            )
         job = Job(id, request, created=time.time(), retry_of=retry_of)
+        room = len(self._pending) + self._accepting < self._settings.max_queue
         self._accepting += 1
         try:
-            taken, new = await self._write(lambda c: _accept(c, job, number, front))
+            taken, new = await self._write(lambda c: _accept(c, job, number, front, room=room))
         finally:
             self._accepting -= 1
         if new:
@@ -320,20 +316,19 @@ class JobQueue:
 
     async def _end(self, job: Job, status: Status, running: Running, last: Message) -> None:
         """A job is over: on disk first, then for those who listen."""
-        running.keep(last)
-        closing = running.story.message("executing", node=None, display_node=None)
-        result = result_of(running, last)
+        told = (last, running.story.message("executing", node=None))
+        result = result_of(running, told)
         ended = job.with_(status=status, ended=time.time(), result=result)
         try:
             await self._write(lambda c: self._end_and_prune(c, ended))
         except JournalError as error:
             log.error("job %s has ended, which could not be written down: %s", job.id, error)
-        self._logs[job.id] = running.log
+        self._logs[job.id] = [*running.log, *told]
         while len(self._logs) > REMEMBERED:
             self._logs.popitem(last=False)
         self.running.pop(job.id, None)
         self._forget_timers(job.id)
-        for message in (last, closing):
+        for message in told:
             self._ears.message(ended, message)
         self._ears.ended(ended)
         self._ears.changed()
@@ -440,12 +435,16 @@ def _idle(job: Job) -> Running:
 
 
 def _accept(
-    connection: sqlite3.Connection, job: Job, number: float | None, front: bool
+    connection: sqlite3.Connection, job: Job, number: float | None, front: bool, *, room: bool
 ) -> tuple[Job, bool]:
-    """The job as the journal has it, and whether that is new."""
+    """The job as the journal has it, and whether that is new. QueueFull without room for it."""
     known = store.get(connection, job.id)
     if known is not None:
         return known, False
+    if not room:
+        raise QueueFull(
+            "as many jobs wait as the setting max_queue allows: submit again when some have run"
+        )
     return store.add(connection, job.with_(number=_place(connection, number, front))), True
 
 

@@ -203,8 +203,8 @@ class Limits:
     stop_grace: float = 30.0
 
 
-def result_of(running: Running, last: Message) -> Result:
-    """What is remembered of a job."""
-    error = None if last.type == "execution_success" else last.data
-    messages = tuple((message.n, message.type, message.data) for message in running.log)
+def result_of(running: Running, last: tuple[Message, ...]) -> Result:
+    """What is remembered of a job. last: its last messages, of which the first says how it ended."""
+    error = None if last[0].type == "execution_success" else last[0].data
+    messages = tuple((each.n, each.type, each.data) for each in (*running.log, *last))
     return Result(running.outputs, running.meta, messages, error)

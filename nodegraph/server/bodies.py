@@ -26,11 +26,15 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
         raise too_large(limit)
     parts: list[bytes] = []
     size = 0
-    async for chunk in request.content.iter_chunked(1 << 18):
-        size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
-        parts.append(chunk)
+    try:
+        async for chunk in request.content.iter_chunked(1 << 18):
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            parts.append(chunk)
+    except web.RequestPayloadError:
+        details = "its Content-Encoding or Transfer-Encoding does not fit what was sent"
+        raise bad_request("The body cannot be read", details) from None
     return b"".join(parts)
 
 

@@ -15,6 +15,7 @@ has used commands before: clients of the ecosystem cannot read an answer to that
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ from nodegraph.jobs import Job
 
 from . import frames
 from .answers import Refused, bad_request, not_found
-from .bodies import as_object, field, parse_json
-from .results import answer_of, send_pictures
+from .bodies import SMALL, as_object, field, parse_json
+from .results import answer_of, send_pictures, send_result
 from .socket import Socket
 from .submission import read_submission, submit, validate
 
@@ -51,7 +52,9 @@ async def receive(server: Server, socket: Socket, text: str) -> None:
     """Do what a client's message says, and answer it. Never raises."""
     message: dict[str, Any] = {}
     try:
-        message = as_object(parse_json(text), "the message")
+        large = len(text) > SMALL
+        data = await asyncio.to_thread(parse_json, text) if large else parse_json(text)
+        message = as_object(data, "the message")
         kind, data = message.get("type"), message.get("data")
         if kind == "feature_flags":
             return _set_flags(server, socket, data)
@@ -82,17 +85,24 @@ def _set_flags(server: Server, socket: Socket, data: Any) -> None:
 
 
 async def _submit(server: Server, socket: Socket, data: dict[str, Any]) -> dict[str, Any]:
-    pictures = field(data, "images", bool, False)
     submission = read_submission({**data, "client_id": None}, socket.client)
-    if pictures and len(socket.wanted) >= WAITING:
-        raise bad_request("Too many jobs", f"pictures of {WAITING} jobs are waited for already")
-    if pictures:
-        socket.wanted.add(submission.id)
-    try:
+    if not field(data, "images", bool, False):
         return await submit(server, submission)
+    if len(socket.wanted) >= WAITING:
+        raise bad_request("Too many jobs", f"pictures of {WAITING} jobs are waited for already")
+    again = submission.id in socket.wanted
+    socket.wanted.add(submission.id)
+    try:
+        reply = await submit(server, submission)
     except Refused:
-        socket.wanted.discard(submission.id)
+        if not again:
+            socket.wanted.discard(submission.id)
         raise
+    job = await server.queue.find(submission.id)
+    if job is not None and job.status.ended and submission.id in socket.wanted:
+        socket.wanted.discard(submission.id)  # it had ended before
+        server.spawn(send_result(server, socket, job))
+    return reply
 
 
 async def _validate(server: Server, socket: Socket, data: dict[str, Any]) -> dict[str, Any]:

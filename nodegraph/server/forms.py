@@ -21,7 +21,7 @@ from .storing import refusing
 
 PARTS = 32  # that a form may have
 FIELD = 1 << 16  # bytes that a part may have which is not the file
-CHUNK = 1 << 18
+CHUNK = 1 << 16  # one is held back while the next is looked at for the end of the part
 AROUND = 1 << 20  # bytes that a form may have beside its file
 
 

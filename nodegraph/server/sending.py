@@ -105,5 +105,6 @@ BITMAPS = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 
 
 
 def _brands(head: bytes) -> set[bytes]:
+    """What a file of boxes says it is: the main brand and, after a version, others that fit."""
     size = min(int.from_bytes(head[:4], "big"), len(head))
-    return {head[start : start + 4] for start in range(8, size, 4)}
+    return {head[start : start + 4] for start in (8, *range(16, size, 4))}

@@ -50,11 +50,12 @@ class Server:
         """The user's files, behind one lock."""
         return UserFiles.of(self.settings)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside; it must not raise."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     async def engine(self) -> Engine:
         """The engine, waited for while it is loaded."""

@@ -22,6 +22,7 @@ from .socket import Socket
 MAX_CLIENTS = 1000  # absent ones whose messages are kept
 MAX_KEPT = 2000  # messages of each
 KEPT_SECONDS = 600.0
+STATUS_SECONDS = 0.2  # between two lengths of the queue that everybody is told
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Hub:
     _sockets: dict[str, list[Socket]] = field(default_factory=dict)  # by client
     _listening: dict[str, list[Socket]] = field(default_factory=dict)  # by job
     _away: OrderedDict[str, _Mailbox] = field(default_factory=OrderedDict)
-    _changed: bool = False
+    _changed: bool = False  # and not yet told
+    _told: float = 0.0
 
     def everybody(self) -> list[Socket]:
         return [socket for group in self._sockets.values() for socket in group]
@@ -76,10 +78,11 @@ class Hub:
         _remove(self._listening, job, socket)
 
     def changed(self) -> None:
-        """Tell everybody how long the queue is; of several changes at once the last."""
+        """Tell everybody how long the queue is: at once, and of many changes the last."""
         if not self._changed:
             self._changed = True
-            asyncio.get_running_loop().call_soon(self._tell_status)
+            loop = asyncio.get_running_loop()
+            loop.call_at(self._told + STATUS_SECONDS, self._tell_status)
 
     def tell(self, job: Job, message: Message) -> None:
         """Send a message of a job to its owner and to those who listen to it."""
@@ -115,6 +118,7 @@ class Hub:
 
     def _tell_status(self) -> None:
         self._changed = False
+        self._told = asyncio.get_running_loop().time()
         text = frames.text("status", self._status())
         for socket in self.everybody():
             socket.send(text, key="status")

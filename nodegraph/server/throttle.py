@@ -25,34 +25,33 @@ class Throttle:
         addresses: int = ADDRESSES,
     ) -> None:
         self._clock = clock
-        self._burst = burst
         self._refill = refill
+        self._most = burst * refill
         self._addresses = addresses
-        self._failures: dict[str, tuple[float, float]] = {}  # how many, when that was so
+        self._debts: dict[str, tuple[float, float]] = {}  # seconds to make good, when that was so
 
     def __len__(self) -> int:
-        return len(self._failures)
+        return len(self._debts)
 
     def wait(self, address: str) -> float:
         """Seconds until this address may try again; 0: it may now."""
-        excess = self._count(_network(address)) - (self._burst - 1)
-        return max(0.0, excess * self._refill)
+        return max(0.0, self._debt(_network(address)) - (self._most - self._refill))
 
     def failed(self, address: str) -> None:
         """Count one failure."""
         network = _network(address)
-        count = self._count(network) + 1
-        self._failures.pop(network, None)  # so that the dict is ordered by the last failure
-        self._failures[network] = (min(count, float(self._burst)), self._clock())
-        if len(self._failures) > self._addresses:
-            del self._failures[next(iter(self._failures))]
+        debt = min(self._debt(network) + self._refill, self._most)
+        self._debts.pop(network, None)  # so that the dict is ordered by the last failure
+        self._debts[network] = (debt, self._clock())
+        if len(self._debts) > self._addresses:
+            del self._debts[next(iter(self._debts))]
 
-    def _count(self, network: str) -> float:
+    def _debt(self, network: str) -> float:
         now = self._clock()
-        count, then = self._failures.get(network, (0.0, now))
+        debt, then = self._debts.get(network, (0.0, now))
         if then > now:  # the clock was set back
-            self._failures[network] = (count, now)
-        return max(0.0, count - max(0.0, now - then) / self._refill)
+            self._debts[network] = (debt, now)
+        return max(0.0, debt - max(0.0, now - then))
 
 
 def _network(address: str) -> str:

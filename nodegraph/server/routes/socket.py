@@ -8,7 +8,7 @@ import uuid
 from aiohttp import WSMsgType, web
 
 from .. import frames
-from ..answers import bad_request
+from ..answers import Refused, bad_request
 from ..commands import receive
 from ..route import Param, Routes
 from ..server import Server
@@ -37,8 +37,12 @@ async def websocket(server: Server, request: web.Request) -> web.StreamResponse:
         heartbeat=HEARTBEAT, max_msg_size=server.settings.max_document_bytes, compress=False
     )
     if not ws.can_prepare(request):
-        raise bad_request(
-            "This is the address of the websocket", "connect with ws://", type="no_websocket"
+        raise Refused(
+            426,
+            "no_websocket",
+            "This is the address of the websocket",
+            "connect with ws://",
+            headers={"Upgrade": "websocket", "Connection": "Upgrade"},
         )
     await ws.prepare(request)
     socket = Socket(client, ws, lambda: _abort(request))
@@ -65,18 +69,19 @@ def _greet(server: Server, socket: Socket) -> None:
 
 
 async def _listen(server: Server, socket: Socket) -> None:
-    """Commands are worked on side by side, since one may take long; but not too many."""
+    """Commands are worked on side by side, since one may take long; but not too many.
+
+    A client that goes does not stop them: what it submitted is in the queue whole or not at all.
+    """
     working: set[asyncio.Task[None]] = set()
     async for message in socket.ws:
         if message.type is not WSMsgType.TEXT:
             continue
         if len(working) >= COMMANDS_AT_ONCE:
             await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(receive(server, socket, message.data))
+        task = server.spawn(receive(server, socket, message.data))
         working.add(task)
         task.add_done_callback(working.discard)
-    for task in working:
-        task.cancel()
 
 
 def _abort(request: web.Request) -> None:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 import nodes
 from nodegraph import Engine, Settings
+from nodegraph.computing import compute_alone
 from nodegraph.events import Event, Preview
 from nodegraph.pictures import as_picture
-from nodegraph.server.previewing import Previewer, as_jpeg, compute_alone
+from nodegraph.server.previewing import Previewer, as_jpeg
 from nodes.models.checkpoint import inspect, load
 from nodes.models.latent_rgb import fit
 from nodes.models.vae import VAE, VAEConfig

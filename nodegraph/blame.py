@@ -67,8 +67,8 @@ class Blame:
         error = InputChanged(message, node=task.id, class_type=kind.name, input=changed[0])
         with self.run.lock:
             self._known.add(kind.identity)
-            self.run.leave(task)
-            self.run.fail(task, error)
+            if self.run.leave(task):
+                self.run.fail(task, error)
             self.drop_changed()
             self.run.settle()
 
@@ -78,8 +78,10 @@ class Blame:
         what = f"its input {' and '.join(changed)} was changed by somebody; it runs again on a copy"
         self.run.emit(Warned(**task.who(), message=what))
         with self.run.lock:
-            self.run.leave(task)
+            at_work = self.run.leave(task)
             self.drop_changed()
+            if not at_work:
+                return
             if task.attempts < MAX_ATTEMPTS:
                 self.run.schedule.again(task)
             else:

@@ -34,7 +34,7 @@ def node_info(registry: Registry, kind: NodeType) -> dict[str, Any]:
         sections["optional"] = optional
     info: dict[str, Any] = {
         "input": {
-            name: {port.name: _port_info(registry, port) for port in ports}
+            name: {port.name: port_info(registry, port) for port in ports}
             for name, ports in sections.items()
         },
         "input_order": {name: [port.name for port in ports] for name, ports in sections.items()},
@@ -70,7 +70,8 @@ def widget_ports(kind: NodeType) -> list[Port]:
     return [port for port in ports if port.type in WIDGET_TYPES and not port.socket]
 
 
-def _port_info(registry: Registry, port: Port) -> list[Any]:
+def port_info(registry: Registry, port: Port) -> list[Any]:
+    """One input: `[type, options]`, or `[[choice, ...], options]`."""
     options = registry.options(port)
     return [port.type if options is None else list(options), _options(port)]
 

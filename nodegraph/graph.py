@@ -23,13 +23,14 @@ from .inputs import UNTYPED, Found, Inputs
 from .literals import Literals, Problem, short
 from .node import NodeType
 from .registry import Registry
-from .traversal import dependants, find_cycle, natural, reached
+from .traversal import dependants, find_cycle, natural, reached, reading
 
 MAX_NODES = 100_000
 MAX_BYTES = 64 * 2**20
 MAX_CYCLES = 20  # reported at once
 MAX_NEAREST = 100  # unknown names that a nearest one is looked for
 LONGEST_PATH = 40  # nodes of a cycle that are printed
+MAX_DEPENDANTS = 100  # wanted nodes that are named beside a fault that stops them
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Checked:
     """What became of a document: the part that can run, and all that is wrong.
 
     graph: the runnable targets and what they need; None if there are none.
+    dependants: by faulty node, the first MAX_DEPENDANTS targets that need it.
     """
 
     graph: Graph | None
@@ -317,8 +319,8 @@ class _Check:
             self.warnings += idle
             self.faults = [f for f in self.faults if f.node is None or f.node in needed]
         bad = {fault.node for fault in self.faults if fault.node is not None}
-        served = dependants(bad, wanted, self.edges)
-        spoilt = {target for targets in served.values() for target in targets}
+        served = dependants(bad, wanted, self.edges, most=MAX_DEPENDANTS)
+        spoilt = reading(bad, self.edges)
         good = [target for target in wanted if target not in spoilt]
         faults, warnings = self.in_order(self.faults), self.in_order(self.warnings)
         if not good or any(fault.node is None for fault in faults):

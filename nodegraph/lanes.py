@@ -38,8 +38,8 @@ class Lane:
         """Have another thread in the place of one whose turn does not end."""
         with self._lock:
             if thread in self._threads:
-                self._threads.remove(thread)
                 self._abandoned.add(thread)
+                self._threads.remove(thread)
                 self._threads.append(self._started(len(self._threads)))
 
     def close(self) -> None:
@@ -83,18 +83,28 @@ class AsyncLane:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._replaced: tuple[threading.Thread, ...] = ()
 
     def submit(self, work: Coroutine[Any, Any, None]) -> Future[None]:
         """The future's `cancel` cancels the coroutine."""
-        return asyncio.run_coroutine_threadsafe(work, self._running())
+        with self._lock:  # the loop must not be replaced before it has the work
+            return asyncio.run_coroutine_threadsafe(work, self._running())
 
     def owns(self, thread: threading.Thread) -> bool:
-        return thread is self._thread
+        return thread is self._thread or thread in self._replaced
 
     def replace(self) -> None:
-        """Have another loop for what comes: on this one is something that does not end."""
+        """Have another loop for what comes: on this one is something that does not end.
+
+        What else is on it goes on there. It ends when the last of that has.
+        """
         with self._lock:
-            self._loop = self._thread = None
+            loop, thread = self._loop, self._thread
+            if loop is not None and thread is not None:
+                alive = [each for each in self._replaced if each.is_alive()]
+                self._replaced = (*alive, thread)
+                self._loop = self._thread = None
+                loop.call_soon_threadsafe(lambda: loop.create_task(_end_when_alone()))
 
     def close(self) -> None:
         """End the loop; tasks that nodes left behind are cancelled."""
@@ -106,14 +116,21 @@ class AsyncLane:
             thread.join()
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_serve, args=(self._loop,), name="nodegraph-async", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=_serve, args=(self._loop,), name="nodegraph-async", daemon=True
+            )
+            self._thread.start()
+        return self._loop
+
+
+async def _end_when_alone() -> None:
+    """End the loop that this runs on when everything else on it has ended."""
+    this = asyncio.current_task()
+    while others := [task for task in asyncio.all_tasks() if task is not this]:
+        await asyncio.wait(others)
+    asyncio.get_running_loop().stop()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

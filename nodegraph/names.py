@@ -137,8 +137,8 @@ def _fault(part: str, forbidden: str) -> str:
 
 
 def _device(part: str) -> bool:
-    stem = part.partition(".")[0].rstrip(" ")
-    return DEVICES.fullmatch(unicodedata.normalize("NFKC", stem).strip().upper()) is not None
+    stem = unicodedata.normalize("NFKC", part.partition(".")[0])
+    return DEVICES.fullmatch(stem.rstrip().upper()) is not None
 
 
 def _shown(name: str) -> str:

@@ -71,6 +71,7 @@ class Run:
         self.coroutines: set[asyncio.Task[None]] = set()
         self._worker = Worker(self, **facts)
         self._running: dict[Task, tuple[str, threading.Thread]] = {}  # lane and thread
+        self._left: set[Task] = set()  # still at work, but the run goes on without them
         self._over = False
         self._end = threading.Event()
         self._emit = emit
@@ -100,20 +101,23 @@ class Run:
         seconds = time.perf_counter() - begin
         cancelled = self.cancel.cancelled and self.schedule.open > 0
         if cancelled:
-            self.emit(RunCancelled(seconds=seconds, node=self.report.cancelled_in))
+            last: Event = RunCancelled(seconds=seconds, node=self.report.cancelled_in)
         else:
             failed = (*self.report.errors, *self.schedule.because)
-            self.emit(RunFinished(seconds=seconds, failed=failed))
-        with self._emit_lock:
-            self._over = True
+            last = RunFinished(seconds=seconds, failed=failed)
+        self.emit(last, last=True)
         if self._error is not None:
             raise self._error
         return self.report.result(self._results, self.schedule.because, seconds, cancelled)
 
-    def emit(self, event: Event) -> None:
-        """Hand an event to the callback. If it raises, the run is cancelled and raises that."""
+    def emit(self, event: Event, *, last: bool = False) -> None:
+        """Hand an event to the callback. If it raises, the run is cancelled and raises that.
+
+        last: what comes after it is left out; it is from nodes that were left behind.
+        """
         with self._emit_lock:
-            if self._error is not None or self._over:
+            over, self._over = self._over, self._over or last
+            if self._error is not None or over:
                 return
             self.owner.callbacks.active = True
             try:
@@ -172,14 +176,19 @@ class Run:
             self.settle()
 
     def _leave_behind(self) -> None:
-        """End without the nodes that do not stop; their lanes go on with other threads."""
-        for task, (lane, thread) in list(self._running.items()):
+        """End without the nodes that do not stop; their lanes go on with other threads.
+
+        They still count as at work, and keep their inputs, so that nobody else is blamed for what
+        they change.
+        """
+        for task, (lane, thread) in self._running.items():
             self.report.cancelled(task)
-            if task.node.type.is_async:
-                self.owner.async_lane.replace()
-            else:
+            if not task.node.type.is_async:
                 self.owner.lane(lane).replace(thread)
-            self.leave(task)
+        if any(task.node.type.is_async for task in self._running):
+            self.owner.async_lane.replace()
+        self._left.update(self._running)
+        self._running.clear()
 
     # -- under the lock ----------------------------------------------------------------------
 
@@ -191,12 +200,20 @@ class Run:
             task.ticket = self.owner.activity.begin()
         return task
 
-    def leave(self, task: Task) -> None:
-        """A task is no longer running."""
-        if task in self._running:
-            del self._running[task]
+    def leave(self, task: Task) -> bool:
+        """A task is no longer running. False if it was left behind: then it changes nothing."""
+        left = task in self._left
+        if left or task in self._running:
+            self._left.discard(task)
+            self._running.pop(task, None)
             self.owner.activity.end()
             task.taken = {}
+        return not left
+
+    def is_left(self, task: Task) -> bool:
+        """Whether a task was left behind. If so, it has left now, and its result is nobody's."""
+        with self.lock:
+            return task in self._left and not self.leave(task)
 
     def fail(self, task: Task, error: ExecutionError) -> None:
         """A task failed, for this reason."""

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
@@ -27,10 +27,13 @@ STALE = 24 * 3600.0  # seconds
 
 
 class Given(NamedTuple):
-    """A name in a book: `kind/subfolder/name`, and the SHA-256 of what was to be written there."""
+    """A name in a book: `kind/subfolder/name`, and the SHA-256 of all that may stand there.
+
+    More than one: a crash came when a file was about to be replaced, before or after that.
+    """
 
     name: str
-    sha256: str
+    sha256s: tuple[str, ...] = ()
 
 
 class Book(Protocol):
@@ -38,14 +41,21 @@ class Book(Protocol):
     is given them again and writes no second copy. What it is told is on disk when it returns.
     """
 
-    def given(self) -> Sequence[Given]:
-        """The names of the call's next request, if it made this request before."""
+    def request(self, what: str) -> str:
+        """A word for a request of the call, for `what`. After a crash the same call gets the same
+        ones. Raises Cancelled if the call was abandoned: it is to write nothing any more.
+        """
 
-    def give(self, names: Sequence[str]) -> None:
+    def given(self, request: str) -> Sequence[Given]:
+        """The names of a request, if it was made before."""
+
+    def give(self, request: str, names: Sequence[str]) -> None:
         """The request was given these names; nobody else has them any more."""
 
     def writing(self, name: str, sha256: str) -> None:
-        """A file with this content is about to appear under the name."""
+        """A file with this content is about to appear under the name, or in the place of the
+        one that is there. Raises Cancelled as `request` does.
+        """
 
     def give_up(self, name: str) -> None:
         """Nothing was written under the name."""
@@ -104,9 +114,12 @@ class Reserved:
     def release(self) -> None:
         """Give the name up if nothing was written. May be called any number of times."""
         hidden = _hidden(self.path)
-        if self.book is not None and hidden.exists():
-            self.book.give_up(self.place)
-        hidden.unlink(missing_ok=True)
+        try:
+            # Of a file that is there already, from an earlier try, the book has to know.
+            if self.book is not None and hidden.exists() and not self.path.exists():
+                self.book.give_up(self.place)
+        finally:
+            hidden.unlink(missing_ok=True)
 
 
 Reservations = list[Reserved]
@@ -138,44 +151,62 @@ def reserve(
     now = datetime.now()
     text = checked(expand(prefix, now, width, height))
     stems = [_stem(root, kind, text, index) for index in range(count)]
-    again: Reservations = []
-    if book is not None:
-        given = [each for each in book.given()[:count] if each.name.endswith(suffix)]
-        found = [_again(root, kind, each, book) for each in given]
-        again = [name for name in found if name is not None]
-        stems = stems[len(again) :]
-    if not stems:
-        return again
     try:
-        for stem in stems:
-            stem.folder.mkdir(parents=True, exist_ok=True)
-        taken = _take(stems, suffix)
+        if book is None:
+            return _new(root, kind, stems, suffix)
+        request = book.request(f"{kind}/{prefix}{suffix}")
+        return _booked(root, kind, stems, suffix, book, request)
     except OSError as error:
         reason = error.strerror or str(error)
         raise NodeGraphError(f"nothing can be written to {kind} as {text}: {reason}") from error
+
+
+def _new(root: Path, kind: str, stems: list[_Stem], suffix: str) -> Reservations:
+    for stem in stems:
+        stem.folder.mkdir(parents=True, exist_ok=True)
     home = Path(os.path.realpath(root))
-    names = again + [Reserved(path, _subfolder(path, home), kind, book) for path in taken]
-    if book is not None:
-        book.give([name.place for name in names])
-    return names
+    return [Reserved(path, _subfolder(path, home), kind) for path in _take(stems, suffix)]
+
+
+def _booked(
+    root: Path, kind: str, stems: list[_Stem], suffix: str, book: Book, request: str
+) -> Reservations:
+    """The names that the book has for a request, each in its place, and new ones for the rest."""
+    given = book.given(request)[: len(stems)]
+    names = [_again(root, kind, each, book) for each in given]
+    names += [None] * (len(stems) - len(names))
+    missing = [stem for stem, name in zip(stems, names, strict=True) if name is None]
+    if not missing:
+        return [name for name in names if name is not None]
+    new = [replace(each, book=book) for each in _new(root, kind, missing, suffix)]
+    rest = iter(new)
+    complete = [next(rest) if name is None else name for name in names]
+    try:
+        book.give(request, [name.place for name in complete])
+    except BaseException:
+        for each in new:
+            _hidden(each.path).unlink(missing_ok=True)
+        raise
+    return complete
 
 
 def _again(root: Path, kind: str, given: Given, book: Book) -> Reserved | None:
     """A name from the book, taken once more; None if somebody else has put a file there."""
-    folder, _, relative = given.name.partition("/")
-    path = root / PurePosixPath(relative)
-    if folder != kind or not inside(path.parent, root):
+    relative = PurePosixPath(given.name.removeprefix(f"{kind}/"))
+    if not inside(root / relative.parent, root):
         return None
-    home = Path(os.path.realpath(root))
-    path = Path(os.path.realpath(path.parent)) / path.name
+    path = Path(os.path.realpath(root / relative.parent)) / relative.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    ours = path.exists()
-    if ours and _sha256(path) != given.sha256:
+    there = os.path.lexists(path)
+    ours = there and path.is_file() and _sha256(path) in given.sha256s
+    if there:
+        # It may be a second name of the file that is there: to write to it would change that.
         _hidden(path).unlink(missing_ok=True)
+    if there and not ours:
         return None
     with contextlib.suppress(FileExistsError):  # it is there from the try that was cut short
         os.close(os.open(_hidden(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    return Reserved(path, _subfolder(path, home), kind, book, ours)
+    return Reserved(path, _subfolder(path, Path(os.path.realpath(root))), kind, book, ours)
 
 
 def _sha256(path: Path) -> str:

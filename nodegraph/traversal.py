@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 Edges = Mapping[str, Sequence[str]]
@@ -55,28 +55,46 @@ def reached(ids: Iterable[str], edges: Edges) -> set[str]:
     return found
 
 
-def dependants(
-    ids: Iterable[str], targets: Sequence[str], edges: Edges
-) -> dict[str, tuple[str, ...]]:
-    """For each of `ids`, the targets that need it, itself included if it is one.
+def reading(ids: Iterable[str], edges: Edges) -> set[str]:
+    """`ids` and everything that reads from them, directly or not."""
+    readers: dict[str, list[str]] = {}
+    for id, sources in edges.items():
+        for source in sources:
+            readers.setdefault(source, []).append(id)
+    return reached(ids, readers)
 
-    Sets of targets are bit masks, handed down from readers to what they read, one group of nodes
-    that all need each other (a cycle, or a single node) at a time.
+
+def dependants(
+    ids: Iterable[str], targets: Sequence[str], edges: Edges, *, most: int
+) -> dict[str, tuple[str, ...]]:
+    """For each of `ids`, the first `most` targets that need it, itself included if it is one.
+
+    The targets are handed down from readers to what they read, one group of nodes that all need
+    each other (a cycle, or a single node) at a time. All of them, for each node of a long chain,
+    would fill the memory.
     """
     wanted = set(ids)
     if not wanted:
         return {}
     group = _groups(targets, edges)
-    masks = dict.fromkeys(group.values(), 0)
-    for bit, target in enumerate(targets):
-        masks[group[target]] |= 1 << bit
+    first: dict[str, list[int]] = {head: [] for head in group.values()}
+    for place, target in enumerate(targets):
+        if len(first[group[target]]) < most:
+            first[group[target]].append(place)
     for id, head in group.items():  # readers come before what they read
-        for source in edges.get(id, ()):
-            masks[group[source]] |= masks[head]
+        for source in {group[source] for source in edges.get(id, ())} - {head}:
+            first[source] = _merged(first[source], first[head], most)
     found: dict[str, tuple[str, ...]] = dict.fromkeys(wanted, ())
     for id in wanted & group.keys():
-        found[id] = tuple(targets[bit] for bit in _bits(masks[group[id]]))
+        found[id] = tuple(targets[place] for place in first[group[id]])
     return found
+
+
+def _merged(left: list[int], right: list[int], most: int) -> list[int]:
+    """The lowest of both; the same list again where nothing is new, so that long chains share it."""
+    if not right or left == right:
+        return left
+    return sorted({*left, *right})[:most] if left else right
 
 
 def _groups(targets: Iterable[str], edges: Edges) -> dict[str, str]:
@@ -98,13 +116,6 @@ def _groups(targets: Iterable[str], edges: Edges) -> dict[str, str]:
                 head[id] = first
                 todo.extend(readers[id])
     return head
-
-
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        lowest = mask & -mask
-        yield lowest.bit_length() - 1
-        mask ^= lowest
 
 
 def post_order(targets: Iterable[str], edges: Edges) -> list[str]:

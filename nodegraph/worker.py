@@ -114,9 +114,9 @@ class Worker:
         if not wanted:
             return False
         with self.run.lock:
-            self.run.leave(task)
-            self.schedule.wait_for(task, wanted)
-            self.run.settle()
+            if self.run.leave(task):
+                self.schedule.wait_for(task, wanted)
+                self.run.settle()
         return True
 
     # -- the call ----------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class Worker:
         # In this order: an output may share memory with an input. If the inputs are still intact
         # now, so were the outputs when their fingerprint was taken.
         value = Value.of(made.outputs)
-        if self.blame.spoilt(task):
+        if self.blame.spoilt(task) or self.run.is_left(task):
             return
         size = nbytes(value.outputs)
         not_stored = self._store(task, value)
@@ -181,9 +181,10 @@ class Worker:
             )
         )
         with self.run.lock:
+            if not self.run.leave(task):
+                return
             task.value = value
             self.run.report.ran(task, size, peak, not_stored)
-            self.run.leave(task)
             self.schedule.finish(task)
             self.run.settle()
 
@@ -214,7 +215,8 @@ class Worker:
             return
         parts = [part for part in grown if isinstance(part, Grown)]
         with self.run.lock:
-            self.run.leave(task)
+            if not self.run.leave(task):
+                return
             task.grown = grown
             self.schedule.expand(
                 task,
@@ -251,16 +253,16 @@ class Worker:
     def _fail(self, task: Task, error: BaseException) -> None:
         if isinstance(error, Cancelled) and self.run.cancel.cancelled:
             with self.run.lock:
-                self.run.report.cancelled(task)
-                self.run.leave(task)
-                self.schedule.stop(task)
-                self.run.settle()
+                if self.run.leave(task):
+                    self.run.report.cancelled(task)
+                    self.schedule.stop(task)
+                    self.run.settle()
         elif not self.blame.spoilt(task):
             forget_frames(error)
             with self.run.lock:
-                self.run.leave(task)
-                self.run.fail(task, as_execution_error(task.node, error))
-                self.run.settle()
+                if self.run.leave(task):
+                    self.run.fail(task, as_execution_error(task.node, error))
+                    self.run.settle()
 
 
 def _arrived(task: Task) -> dict[str, Any]:

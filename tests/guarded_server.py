@@ -137,7 +137,7 @@ def _app(access: Access) -> web.Application:
     protect(app, access, {"/healthz", "/login"})
 
     async def enter(request: web.Request) -> web.Response:
-        (route,) = login.routes
+        route, _ = login.routes
         server: Any = SimpleNamespace(access=access)
         response = await route.handler(server, request)
         assert isinstance(response, web.Response)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from nodegraph import Context, Number, SavedFile, Sent, Shown, node
+from nodegraph import Context, Number, SavedFile, Seed, Sent, Shown, node
 
 GATES = "gates"  # folder, below the working folder, in which a file opens a gate
 
@@ -112,3 +112,26 @@ def die(value: int = 1) -> int:
 def leak(name: str = "secret.txt") -> str:
     """Fails with a path of this computer in its message."""
     return Path(name).absolute().read_text()
+
+
+@node("Dice", category="server")
+def dice(seed: Annotated[int, Seed()] = 0, sides: int = 6) -> int:
+    """A number that looks as if it were drawn by lot."""
+    return seed * 7919 % sides
+
+
+def _even(value: int) -> str | None:
+    return f"{value} is odd" if value % 2 else None
+
+
+@node("Picky", category="server", check=_even)
+def picky(value: int = 0) -> int:
+    """Takes no odd numbers."""
+    return value
+
+
+@node("SendLarge", category="server", output=True, cached=False)
+def send_large(megabytes: int = 1, pictures: int = 1, *, context: Context) -> None:
+    """Results that go over the websocket alone, each of this size."""
+    for index in range(pictures):
+        context.preview(Sent(bytes([index]) * (megabytes << 20)))

@@ -8,7 +8,6 @@ import asyncio
 import http.client
 import io
 import json
-import logging
 import re
 import struct
 import threading
@@ -261,6 +260,22 @@ def files_under(folder: Path) -> list[str]:
     )
 
 
+def stored(at: Site) -> list[str]:
+    """All files in the three folders."""
+    return [
+        f"{place}/{name}"
+        for place in ("input", "output", "temp")
+        for name in files_under(at.root / place)
+    ]
+
+
+def refused(reply: Reply, at: Site, status: int = 400) -> str:
+    """The error of a refusal that left nothing behind."""
+    assert reply.status == status, reply
+    assert stored(at) == []
+    return reply.error
+
+
 @contextmanager
 def site(root: Path, folders: Folders | None = None, **changes: Any) -> Iterator[Site]:
     """A server with its folders under `root`."""
@@ -304,6 +319,3 @@ def site(root: Path, folders: Folders | None = None, **changes: Any) -> Iterator
 
 def _no_engine(settings: Settings, folders: Folders) -> NoReturn:
     raise AssertionError("these tests need no nodes")
-
-
-logging.getLogger("nodegraph").setLevel(logging.INFO)

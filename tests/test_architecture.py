@@ -37,7 +37,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("context", "events", "expansion", "ports"),
     ("cache", "memory"),
     ("pictures",),
-    ("outputs", "values"),
+    ("outputs", "values", "computing"),
     ("types",),
     ("settings", "setting_values"),
     ("folders", "hashes", "saving", "names", "listing", "model_paths"),

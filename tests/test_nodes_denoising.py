@@ -16,6 +16,7 @@ from nodes.denoising import Denoised, Guidance, denoise, network_of, respaced
 from nodes.diffusion.noise import initial_noise
 from nodes.diffusion.prediction import ModelSampling
 from nodes.diffusion.schedule import NoiseSchedule, scaled_linear, zero_terminal_snr
+from nodes.previews import LatentPreview
 from nodes.types import Latent, Model, Sampler
 
 EULER = Sampler("euler")
@@ -338,14 +339,16 @@ def test_every_step_is_reported(desk: Desk) -> None:
 
 def test_every_step_offers_its_estimate_as_a_preview(desk: Desk) -> None:
     model = painted_model(Painter(), scale=0.25)
-    seen: list[Tensor] = []
+    seen: list[LatentPreview] = []
     context = replace(desk.context, on_preview=seen.append)
 
     done = run(desk, model, Latent(torch.zeros(SHAPE)), levels(model, 999, 500), context=context)
 
     assert len(seen) == 2
-    torch.testing.assert_close(seen[-1], torch.full(SHAPE, 2.0))  # in the model's scale
-    torch.testing.assert_close(done.estimate.samples, seen[-1] / 0.25)
+    assert seen[-1].model is model
+    samples = seen[-1].samples
+    torch.testing.assert_close(samples, torch.full(SHAPE, 2.0))  # in the model's scale
+    torch.testing.assert_close(done.estimate.samples, samples / 0.25)
 
 
 def test_a_cancelled_run_stops_within_the_step_and_gives_the_model_back(desk: Desk) -> None:

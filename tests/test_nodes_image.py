@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 import nodes
-from nodegraph import Cancelled, Engine, FileMissing, SavedFile, Settings, Shown
+from nodegraph import Cancelled, Engine, FileMissing, SavedFile, Sent, Settings, Shown
+from nodegraph.events import Event, Executed, Preview
 from nodegraph.names import UnsafeName
 from nodes.image import (
     FILE_READERS,
@@ -27,6 +29,7 @@ from nodes.image import (
     load_image,
     preview_image,
     save_image,
+    save_image_websocket,
 )
 from nodes.imaging.errors import PictureError
 from nodes.imaging.files import decode
@@ -389,6 +392,63 @@ def test_nodes_do_not_change_their_inputs(desk: Desk) -> None:
     save_image(image, "a", "jpeg", context=desk.context)
 
     assert torch.equal(image, before)
+
+
+# -- sending ---------------------------------------------------------------------------------------
+
+
+def test_every_picture_is_sent_as_a_png_and_no_file_is_written(desk: Desk, tmp_path: Path) -> None:
+    sent: list[Sent] = []
+    images = ramp(2, channels=4)
+
+    save_image_websocket(images, context=replace(desk.context, on_preview=sent.append))
+
+    assert [picture.format for picture in sent] == ["png", "png"]
+    for picture, image in zip(sent, images, strict=True):
+        (tmp_path / "sent.png").write_bytes(picture.data)
+        stored = stored_bytes(tmp_path / "sent.png")
+        assert torch.equal(torch.from_numpy(stored.copy()), (image * 255).round().byte())
+    assert desk.progress == [(1, 2), (2, 2)]
+    assert [path.name for path in tmp_path.iterdir()] == ["sent.png"]
+
+
+def test_pixels_that_are_no_numbers_are_told_and_sent_as_black(desk: Desk) -> None:
+    sent: list[Sent] = []
+    images = Image(torch.full((1, 2, 2, 3), float("nan")))
+
+    save_image_websocket(images, context=replace(desk.context, on_preview=sent.append))
+
+    assert "4 pixels are not numbers" in desk.warnings[0]
+    assert not decode(sent[0].data).image.any()
+
+
+def test_a_cancelled_node_sends_no_more(desk: Desk) -> None:
+    sent: list[Sent] = []
+    desk.cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        save_image_websocket(ramp(5), context=replace(desk.context, on_preview=sent.append))
+
+    assert len(sent) == 1
+
+
+def test_pictures_are_sent_again_when_everything_before_is_cached(tmp_path: Path) -> None:
+    settings = Settings(
+        output=tmp_path, temp=tmp_path, cache=tmp_path / "cache", disk_cache_bytes=0
+    )
+    graph = _flat(0.5)
+    graph["5"] = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["4", 0]}}
+    events: list[Event] = []
+    with Engine(nodes.modules(), settings) as engine:
+        for _ in range(2):
+            result = engine.run(graph, emit=events.append).require()
+
+    assert [account.node for account in result.accounts if account.status == "ran"] == ["5"]
+    sent = [event for event in events if isinstance(event, Preview)]
+    assert [event.node for event in sent] == ["5", "5"]
+    assert sent[0].value == sent[1].value
+    assert isinstance(sent[0].value, Sent)
+    assert not [event for event in events if isinstance(event, Executed)]
 
 
 def test_a_cached_picture_whose_name_holds_another_one_by_now_is_made_again(

@@ -17,6 +17,7 @@ from nodegraph.hashes import FileHashes
 from nodes.latent import empty_latent_image
 from nodes.loaders import clip_loader, diffusers_loader, load_checkpoint, load_vae, unet_loader
 from nodes.models.errors import CheckpointError
+from nodes.models.precision import choose
 from nodes.text import clip_encode
 from nodes.vae import vae_decode
 from nodes.weights import PartSource
@@ -52,6 +53,31 @@ def test_a_checkpoint_gives_handles_and_loads_no_weights(desk: Desk) -> None:
     assert (parts.vae.factor, parts.vae.channels) == (2, 4)
     assert not desk.models.stats().devices["cpu"].models
     assert not desk.warnings
+
+
+def test_a_model_knows_the_vae_of_its_file_as_it_runs_on_the_host(desk: Desk) -> None:
+    on_gpu = replace(desk.context, device="cuda:0", precision="auto")
+
+    here = load_checkpoint("whole.safetensors", context=desk.context)
+    folder = diffusers_loader("tiny", context=desk.context)
+    there = load_checkpoint("whole.safetensors", context=on_gpu).model.companion
+
+    assert here.model.companion is not None
+    assert here.vae.source is not None
+    assert here.model.companion.key == here.vae.source.key  # so one is loaded for both
+    assert isinstance(folder.model.companion, PartSource)
+    assert isinstance(there, PartSource)
+    assert there.precision == choose("auto", "vae", "cpu")
+
+
+@pytest.mark.parametrize("name", ["unet only.safetensors", "unet.safetensors"])
+def test_a_unet_alone_knows_no_vae(desk: Desk, name: str) -> None:
+    if name == "unet.safetensors":
+        model = unet_loader(name, "default", context=desk.context)
+    else:
+        model = load_checkpoint(name, context=desk.context).model
+
+    assert model.companion is None
 
 
 def test_a_folder_gives_the_same_weights_as_a_file(desk: Desk) -> None:

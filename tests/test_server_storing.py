@@ -58,12 +58,13 @@ def test_a_file_may_be_replaced(tmp_path: Path) -> None:
 def test_a_link_is_replaced_and_not_what_it_points_to(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    (tmp_path / "secret").write_bytes(b"secret")
+    secret = b"x" * len(str(tmp_path / "secret"))  # as many bytes as the link itself has
+    (tmp_path / "secret").write_bytes(secret)
     (folder / "x.png").symlink_to(tmp_path / "secret")
 
-    assert store(b"secret", folder, "x.png", overwrite=False) == "x (1).png"
+    assert store(secret, folder, "x.png", overwrite=False) == "x (1).png"
     assert store(b"new", folder, "x.png", overwrite=True) == "x.png"
-    assert (tmp_path / "secret").read_bytes() == b"secret"
+    assert (tmp_path / "secret").read_bytes() == secret
     assert not (folder / "x.png").is_symlink()
 
 

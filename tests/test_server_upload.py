@@ -1,54 +1,32 @@
-"""POST /upload/image and /upload/mask, through a real socket."""
+"""POST /upload/image: what is stored, and what is not, through a real socket."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
-from typing import Any
 
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-from server_parts import HOSTILE, Reply, Site, bomb, files_under, form, opened, picture, site
+from server_parts import HOSTILE, Site, bomb, files_under, opened, picture, refused, site, stored
 
-LIMIT = 400_000
 HTML = b"<!doctype html><script>alert(1)</script>"
 
 
 @pytest.fixture
 def at(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path, max_upload_bytes=LIMIT) as running:
+    with site(tmp_path) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """For what leaves nothing behind."""
-    with site(tmp_path_factory.mktemp("upload"), max_upload_bytes=LIMIT) as running:
+    with site(tmp_path_factory.mktemp("upload")) as running:
         yield running
-
-
-def stored(at: Site) -> list[str]:
-    """All files in the three folders."""
-    return [
-        f"{place}/{name}"
-        for place in ("input", "output", "temp")
-        for name in files_under(at.root / place)
-    ]
-
-
-def refused(reply: Reply, at: Site, status: int = 400) -> str:
-    """The error of a refusal that left nothing behind."""
-    assert reply.status == status, reply
-    assert stored(at) == []
-    return reply.error
 
 
 # -- what is stored ------------------------------------------------------------------------------
@@ -226,180 +204,6 @@ def test_a_file_where_the_subfolder_should_be_is_told(at: Site) -> None:
         assert at.upload("/upload/image", picture(), subfolder=subfolder).status == 400
 
 
-@pytest.mark.parametrize(
-    ("file", "filename", "fields", "error"),
-    [
-        (None, "", {}, "There is no image"),
-        (None, "", {"image": "text"}, "image is not a file"),
-        (picture(), "", {}, "image is not a file"),
-        (picture(), "x.png", {"type": "models"}, "type is wrong"),
-        (picture(), "x.png", {"type": "../input"}, "type is wrong"),
-        (picture(), "x.png", {f"f{n}": "" for n in range(40)}, "too many parts"),
-    ],
-)
-def test_incomplete_forms_are_refused(
-    shared: Site, file: bytes | None, filename: str, fields: dict[str, str], error: str
-) -> None:
-    assert error in refused(shared.upload("/upload/image", file, filename, **fields), shared)
-
-
-def test_a_second_picture_in_the_form_is_refused(shared: Site) -> None:
-    body, kind = form(picture())
-    twice = body.removesuffix(b"--edge--\r\n") + body
-
-    reply = shared.ask("POST", "/upload/image", twice, {"Content-Type": kind})
-
-    assert "more than one image" in refused(reply, shared)
-
-
-@pytest.mark.parametrize(
-    ("kind", "body"),
-    [
-        (None, b""),
-        ("application/json", b"{}"),
-        ("application/x-www-form-urlencoded", b"image=x"),
-        ("multipart/form-data", b"--edge--\r\n"),
-        ("multipart/form-data; boundary=", b"--\r\n"),
-        (f"multipart/form-data; boundary={'x' * 99}", b""),
-        ("multipart/form-data; boundary=edge", b""),
-        ("multipart/form-data; boundary=edge", b"no edge at all"),
-        ("multipart/form-data; boundary=edge", b"--edge"),
-        ("multipart/form-data; boundary=edge", b"--edge\r\n\r\nx\r\n--edge--\r\n"),
-        ("multipart/form-data; boundary=edge", b"--edge\r\nbroken\r\n\r\nx\r\n--edge--\r\n"),
-        ("multipart/form-data; boundary=edge", form(picture())[0][:-60]),
-        ("multipart/form-data; boundary=edge", form(picture())[0][:100]),
-        (
-            "multipart/form-data; boundary=edge",
-            b'--edge\r\nContent-Disposition: form-data; name="a"\r\n'
-            b"Content-Type: multipart/mixed; boundary=in\r\n\r\n--in--\r\n--edge--\r\n",
-        ),
-        (
-            "multipart/form-data; boundary=edge",
-            b'--edge\r\nContent-Disposition: form-data; name="type"\r\n\r\n\xff\r\n--edge--\r\n',
-        ),
-        (
-            "multipart/form-data; boundary=edge",
-            b"--edge\r\nContent-Disposition: ;;==\r\n\r\nx\r\n--edge--\r\n",
-        ),
-        (
-            "multipart/form-data; boundary=edge",
-            b'--edge\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\n'
-            + b"x" * 99
-            + b"\r\n--edge--\r\n",
-        ),
-        (
-            "multipart/form-data; boundary=edge",
-            b"--edge\r\n" + b"A: " + b"x" * 20_000 + b"\r\n\r\nx\r\n--edge--\r\n",
-        ),
-        (
-            "multipart/form-data; boundary=edge",
-            b"--edge\r\n" + b"A: x\r\n" * 500 + b"\r\nx\r\n--edge--\r\n",
-        ),
-    ],
-)
-@pytest.mark.parametrize("path", ["/upload/image", "/upload/mask"])
-def test_what_is_no_form_is_refused(shared: Site, path: str, kind: str | None, body: bytes) -> None:
-    headers = {} if kind is None else {"Content-Type": kind}
-
-    refused(shared.ask("POST", path, body, headers), shared)
-
-
-def test_a_body_that_is_packed_wrongly_is_refused(shared: Site) -> None:
-    request = (
-        b"POST /upload/image HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
-        b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n5\r\n--edg\r\nwrong"
-    )
-    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as connection:
-        connection.sendall(request)
-        head = connection.recv(4096)
-
-    assert b" 400 " in head.partition(b"\r\n")[0]
-    assert stored(shared) == []
-
-
-# -- how much ------------------------------------------------------------------------------------
-
-
-def test_as_many_bytes_as_are_allowed_are_taken_and_no_more(at: Site) -> None:
-    padding = LIMIT - len(picture())
-
-    assert at.upload("/upload/image", picture() + bytes(padding + 1)).status == 413
-    assert stored(at) == []
-    assert at.upload("/upload/image", picture() + bytes(padding)).status == 200
-
-
-def test_an_upload_that_says_that_it_is_too_long_is_refused_at_once(shared: Site) -> None:
-    request = (
-        b"POST /upload/image HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n"
-        b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as connection:
-        connection.sendall(request)
-        head = connection.recv(4096)
-
-    assert head.startswith(b"HTTP/1.1 413")
-
-
-def test_an_endless_upload_is_cut_off(shared: Site) -> None:
-    body, kind = form(picture())
-    head = (
-        f"POST /upload/image HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
-        f"Content-Type: {kind}\r\n\r\n"
-    ).encode()
-    chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
-    start = body[: body.index(picture())]
-    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as connection:
-        connection.sendall(head + f"{len(start):x}\r\n".encode() + start + b"\r\n")
-        for _ in range(LIMIT // 0x10000 + 6):
-            connection.sendall(chunk)
-        answer = connection.recv(4096)
-
-    assert answer.startswith(b"HTTP/1.1 413")
-    assert stored(shared) == []
-
-
-def test_a_field_is_no_place_for_a_file(shared: Site) -> None:
-    reply = shared.upload("/upload/image", picture(), subfolder="x" * 70_000)
-
-    refused(reply, shared, 413)
-
-
-def unnamed_files(folder: Path) -> list[str]:
-    """Files of this process that are open in a folder and have no name."""
-    found: list[str] = []
-    for link in Path("/proc/self/fd").glob("*"):
-        try:
-            target = os.readlink(link)
-        except OSError:
-            continue
-        if target.startswith(str(folder)) and target.endswith("(deleted)"):
-            found.append(target)
-    return found
-
-
-@pytest.mark.parametrize("length", [40, 120, 200, 100_000])
-def test_a_dropped_upload_leaves_nothing(shared: Site, length: int) -> None:
-    noise = Image.effect_noise((400, 400), 90)
-    out = io.BytesIO()
-    noise.save(out, "PNG")
-    body, kind = form(out.getvalue())
-    head = (
-        f"POST /upload/image HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-        f"Content-Type: {kind}\r\n\r\n"
-    ).encode()
-    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as connection:
-        connection.sendall(head + body[:length])
-        deadline = time.monotonic() + 30
-        while Path("/proc/self/fd").exists() and not unnamed_files(shared.root):
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-
-    while unnamed_files(shared.root):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    assert stored(shared) == []
-
-
 def test_a_full_disk_is_told_and_leaves_nothing(
     shared: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,120 +233,3 @@ def test_many_uploads_of_one_name_at_once_lose_nothing(at: Site) -> None:
     for name, data in zip(names, sent, strict=True):
         assert (at.root / "input" / name).read_bytes() == data
     assert len(stored(at)) == count
-
-
-# -- masks ---------------------------------------------------------------------------------------
-
-
-def original(at: Site, name: str = "original.png", place: str = "output", **options: Any) -> None:
-    path = at.root / place / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (16, 12), (10, 20, 30)).save(path, **options)
-
-
-def reference(filename: str, **more: Any) -> str:
-    return json.dumps({"filename": filename, **more})
-
-
-@pytest.mark.parametrize("prefix", ["", "/api"])
-def test_a_mask_goes_on_to_the_original_which_keeps_its_texts(at: Site, prefix: str) -> None:
-    texts = PngInfo()
-    texts.add_text("prompt", '{"3": {}}')
-    texts.add_itxt("workflow", '{"name": "画像"}', "en", "key")
-    original(at, pnginfo=texts)
-
-    reply = at.upload(
-        f"{prefix}/upload/mask",
-        picture(color=(255, 255, 255, 77)),
-        "clipspace-mask.png",
-        original_ref=reference("original.png"),
-        subfolder="clipspace",
-    )
-
-    assert reply.json == {"name": "clipspace-mask.png", "subfolder": "clipspace", "type": "input"}
-    image = opened((at.root / "input/clipspace/clipspace-mask.png").read_bytes())
-    assert image.getpixel((3, 3)) == (10, 20, 30, 77)
-    assert image.info["prompt"] == '{"3": {}}'
-    assert image.info["workflow"] == '{"name": "画像"}'
-    assert stored(at) == ["input/clipspace/clipspace-mask.png", "output/original.png"]
-
-
-def test_the_original_may_be_anywhere_and_of_any_format(at: Site) -> None:
-    original(at, "a/photo.jpg", "temp")
-    places = [
-        reference("photo.jpg", type="temp", subfolder="a"),
-        reference("photo.jpg [temp]", subfolder="a"),
-        reference("a/photo.jpg", type="temp"),
-    ]
-
-    for place in places:
-        reply = at.upload("/upload/mask", picture(color=(0, 0, 0, 0)), "m.html", original_ref=place)
-
-        assert reply.json["name"] == "m.png"
-        image = opened((at.root / "input/m.png").read_bytes())
-        assert (image.format, image.getchannel("A").getextrema()) == ("PNG", (0, 0))
-
-
-def test_a_mask_without_transparency_covers_nothing(at: Site) -> None:
-    original(at)
-
-    name = at.upload("/upload/mask", picture(), original_ref=reference("original.png")).json["name"]
-
-    alpha = opened((at.root / "input" / name).read_bytes()).getchannel("A")
-    assert alpha.getextrema() == (255, 255)
-
-
-@pytest.mark.parametrize(
-    ("given", "status"),
-    [
-        (None, 400),
-        ("", 400),
-        ("original.png", 400),
-        ("[]", 400),
-        ("null", 400),
-        ("{}", 400),
-        ("[" * 5000, 400),
-        ('{"filename": 3}', 400),
-        ('{"filename": "original.png", "type": "models"}', 400),
-        ('{"filename": "original.png", "subfolder": []}', 400),
-        ('{"filename": "\\ud800"}', 400),
-        ('{"filename": "../input/original.png"}', 400),
-        ('{"filename": "original.png", "subfolder": "../output"}', 403),
-        ('{"filename": "missing.png"}', 404),
-        ('{"filename": "original.png", "type": "input"}', 404),
-        ('{"filename": "text.png"}', 400),
-    ],
-)
-def test_a_bad_original_is_an_error_and_writes_nothing(
-    at: Site, given: str | None, status: int
-) -> None:
-    original(at)
-    (at.root / "output/text.png").write_text("text")
-    fields = {} if given is None else {"original_ref": given}
-
-    reply = at.upload("/upload/mask", picture(color=(1, 2, 3, 4)), **fields)
-
-    assert reply.status == status, reply
-    assert stored(at) == ["output/original.png", "output/text.png"]
-
-
-def test_a_mask_of_another_size_is_an_error(at: Site) -> None:
-    original(at)
-
-    reply = at.upload(
-        "/upload/mask", picture(size=(20, 20)), original_ref=reference("original.png")
-    )
-
-    assert reply.status == 400
-    assert "20x20 pixels over 16x12" in reply.error
-
-
-def test_a_turned_photograph_gets_its_mask_as_it_is_seen(at: Site) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    original(at, "turned.jpg", exif=exif)
-
-    reply = at.upload("/upload/mask", picture(size=(12, 16)), original_ref=reference("turned.jpg"))
-
-    assert reply.status == 200
-    assert opened((at.root / "input/x.png").read_bytes()).size == (12, 16)

@@ -191,6 +191,16 @@ def test_a_compressed_file_beside_it_is_not_sent_instead(at: Site) -> None:
     assert "content-encoding" not in reply.headers
 
 
+def test_headers_that_are_no_text_do_no_harm(at: Site) -> None:
+    put(at, "odd.png", picture())
+
+    reply = at.ask(
+        "GET", "/view?filename=odd.png", headers={"X-Odd": "\xff\xfe", "Referer": "\xe9"}
+    )
+
+    assert (reply.status, reply.body) == (200, picture())
+
+
 def test_parts_of_a_file_can_be_asked_for(at: Site) -> None:
     put(at, "long.bin", bytes(range(200)))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodegraph.traversal import dependants, find_cycle, natural, post_order, reached
+from nodegraph.traversal import dependants, find_cycle, natural, post_order, reached, reading
 
 EDGES = {"1": [], "2": ["1"], "3": ["1"], "4": ["2", "3"], "5": ["3"], "6": []}
 
@@ -97,7 +97,7 @@ def test_a_chain_of_a_hundred_thousand_nodes_is_walked() -> None:
 
     assert len(post_order(["99999"], edges)) == 100_000
     assert find_cycle(edges) == []
-    assert dependants(["0"], ["99999"], edges) == {"0": ("99999",)}
+    assert dependants(["0"], ["99999"], edges, most=9) == {"0": ("99999",)}
 
 
 # -- cycles --------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_which_cycle_is_found_does_not_depend_on_the_order_of_the_nodes(
 
 
 def test_dependants_are_the_targets_that_need_a_node() -> None:
-    found = dependants(["1", "2", "5", "6", "nobody"], ["4", "5"], EDGES)
+    found = dependants(["1", "2", "5", "6", "nobody"], ["4", "5"], EDGES, most=9)
 
     assert found == {"1": ("4", "5"), "2": ("4",), "5": ("5",), "6": (), "nobody": ()}
 
@@ -142,12 +142,29 @@ def test_dependants_are_what_their_definition_says_also_on_cycles(
     edges: dict[str, list[str]], data: st.DataObject
 ) -> None:
     targets = data.draw(st.lists(st.sampled_from(sorted(edges)), unique=True))
+    most = data.draw(st.integers(1, 4))
 
-    found = dependants(edges, targets, edges)
+    found = dependants(edges, targets, edges, most=most)
 
-    assert found == {
+    needing = {
         id: tuple(target for target in targets if id in paths_from(target, edges)) for id in edges
     }
+    assert found == {id: ids[:most] for id, ids in needing.items()}
+    assert reading(edges, edges) == edges.keys()
+    for id in edges:
+        assert {target for target in targets if target in reading([id], edges)} == {*needing[id]}
+
+
+def test_each_node_of_a_long_chain_may_be_asked_about_with_many_targets() -> None:
+    """All targets of all nodes would be 2.5 thousand million."""
+    chain = {str(i): [str(i - 1)] if i else [] for i in range(50_000)}
+    edges = chain | {f"x{i}": [str(i)] for i in range(50_000)}
+    targets = [f"x{i}" for i in range(50_000)]
+
+    found = dependants(chain, targets, edges, most=100)
+
+    assert found["49990"] == tuple(targets[49_990:])
+    assert found["7"] == tuple(targets[7:107])
 
 
 @pytest.mark.parametrize("depth", [10, 30])
@@ -156,4 +173,4 @@ def test_cycles_inside_cycles_are_no_trouble(depth: int) -> None:
     ids = [str(i) for i in range(depth)]
     edges = {id: [ids[i - 1]] if i else ids[1:] for i, id in enumerate(ids)}
 
-    assert dependants(ids, ids[:2], edges) == dict.fromkeys(ids, ("0", "1"))
+    assert dependants(ids, ids[:2], edges, most=9) == dict.fromkeys(ids, ("0", "1"))

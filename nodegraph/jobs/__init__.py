@@ -3,10 +3,11 @@
 request -> Journal -> JobQueue -> Runner -> Engine -> messages
 """
 
+from .ears import Ears
 from .job import Job, Request, Result, Status
 from .journal import Journal, JournalError
 from .messages import Message
-from .queue import Closing, Ears, JobQueue, OtherJob, QueueFull
+from .queue import Closing, JobQueue, OtherJob, QueueFull
 from .running import Runner
 from .store import Query
 

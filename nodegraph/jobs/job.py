@@ -73,6 +73,7 @@ class Job:
     id:       chosen by who submitted it, or by the server.
     seq:      in which order jobs were submitted. number: lower ones run first.
     created, started, ended: seconds since the epoch. attempts: how often it was begun.
+    crashes:  how often the server ended without warning while it ran.
     retry_of: the job that this one tries again.
     """
 
@@ -85,6 +86,7 @@ class Job:
     started: float | None = None
     ended: float | None = None
     attempts: int = 0
+    crashes: int = 0
     retry_of: str | None = None
     result: Result = field(default_factory=Result)
 

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,14 +27,14 @@ SCHEMA = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, number REAL NOT NULL, status TEXT NOT NULL,
     created REAL NOT NULL, started REAL, ended REAL, attempts INTEGER NOT NULL DEFAULT 0,
-    client TEXT NOT NULL, retry_of TEXT, workflow_id TEXT, request TEXT NOT NULL,
-    result TEXT NOT NULL DEFAULT '{}', size INTEGER NOT NULL
+    crashes INTEGER NOT NULL DEFAULT 0, retry_of TEXT, workflow_id TEXT, size INTEGER NOT NULL,
+    request TEXT NOT NULL, result TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
-CREATE INDEX jobs_by_end ON jobs (ended, seq);
+CREATE INDEX jobs_by_end ON jobs (ended, seq, size);
 CREATE INDEX jobs_by_status ON jobs (status);
 CREATE TABLE names (
     name TEXT PRIMARY KEY, job TEXT NOT NULL, request TEXT NOT NULL, place INTEGER NOT NULL,
-    sha256 TEXT NOT NULL DEFAULT ''
+    sha256s TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX names_by_job ON names (job, request);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -60,13 +60,17 @@ class Journal:
         self._works: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(folder)
-            self._writer = _connect(self.path)
-            _prepare(self._writer, self.path)
-        except (OSError, sqlite3.Error) as error:
-            raise SettingsError(f"the journal {self.path} cannot be used: {error}") from error
+        with ExitStack() as undo:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._lock = _lock(folder)
+                undo.callback(self._lock.close)
+                self._writer = _connect(self.path)
+                undo.callback(self._writer.close)
+                _prepare(self._writer, self.path)
+            except (OSError, sqlite3.Error) as error:
+                raise SettingsError(f"the journal {self.path} cannot be used: {error}") from error
+            undo.pop_all()
         self._thread = threading.Thread(target=self._work, name="nodegraph-journal", daemon=True)
         self._thread.start()
 
@@ -76,6 +80,7 @@ class Journal:
         JournalError in it if the journal is closed, or the disk refuses.
         """
         future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # who waits may give up; the write is made
         with self._closing:
             if self._closed:
                 future.set_exception(JournalError("the journal is closed"))
@@ -87,7 +92,11 @@ class Journal:
         """Look something up. Sees what is on disk, never half a write. Raises JournalError."""
         try:
             with self._reader() as connection:
-                return work(connection)
+                connection.execute("BEGIN")
+                try:
+                    return work(connection)
+                finally:
+                    connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise JournalError(f"the journal cannot be read: {error}") from error
 
@@ -99,13 +108,14 @@ class Journal:
             self._closed = True
             self._works.put(None)
         self._thread.join()
-        while not self._readers.empty():
-            self._readers.get().close()
+        self._close_readers()
         self._writer.close()
         self._lock.close()
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
+        if self._closed:
+            raise JournalError("the journal is closed")
         try:
             connection = self._readers.get_nowait()
         except queue.Empty:
@@ -115,6 +125,13 @@ class Journal:
             yield connection
         finally:
             self._readers.put(connection)
+            if self._closed:
+                self._close_readers()
+
+    def _close_readers(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._readers.get_nowait().close()
 
     def _work(self) -> None:
         while (first := self._works.get()) is not None:
@@ -132,6 +149,7 @@ class Journal:
                 return
 
     def _commit(self, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+        """Do these writes in one transaction; if the disk refuses that, each in its own."""
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], BaseException]] = []
         try:
@@ -142,6 +160,10 @@ class Journal:
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 self._writer.execute("ROLLBACK")
+            if len(group) > 1:
+                for each in group:
+                    self._commit([each])
+                return
             reason = JournalError(f"the journal cannot be written: {error}")
             done, failed = [], [(future, reason) for _, future in group]
         for future, value in done:
@@ -160,10 +182,10 @@ class Journal:
         self._writer.execute("SAVEPOINT one")
         try:
             done.append((future, work(self._writer)))
+        except sqlite3.OperationalError:  # the disk, not what was asked for
+            raise
         except Exception as error:
             self._writer.execute("ROLLBACK TO one")
-            if isinstance(error, sqlite3.OperationalError):  # the disk, not what was asked for
-                raise
             failed.append((future, error))
         self._writer.execute("RELEASE one")
 
@@ -181,8 +203,10 @@ def _lock(folder: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         connection.close()
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
         raise SettingsError(
             f"another server uses the folder {folder}: end it, or give this one another --state"
         ) from error

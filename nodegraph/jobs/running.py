@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import traceback
@@ -18,9 +19,11 @@ from nodegraph.events import (
     NodeFailed,
     NodeFinished,
     NodeSkipped,
+    NodeStarted,
     Preview,
     RunCancelled,
 )
+from nodegraph.outputs import Sent
 
 from .book import JournalBook
 from .job import Job, Result, Status
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from nodegraph.engine import Engine
     from nodegraph.tasks import RunResult
 
+log = logging.getLogger(__name__)
+
 Cause = Literal["interrupted", "deadline", "hung", "shutdown"]
 
 
@@ -40,6 +45,7 @@ class Running:
 
     cause: why it is being stopped, if it is; `stuck`: the node that showed no sign of life.
     log:   the messages so far, without progress.
+    over:  it has ended; what its nodes still say is ignored. leave: end without its thread.
     """
 
     job: Job
@@ -50,28 +56,25 @@ class Running:
     meta: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     cancelled_in: str | None = None
+    over: bool = False
+    leave: Callable[[], None] = lambda: None
     _signs: dict[str, tuple[str, float]] = field(default_factory=dict)  # type, when
-    _parents: dict[str, str | None] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.story = Story(self.job.id, self.job.attempts)
 
     def sign(self, event: Event) -> None:
-        """Note that a node is alive, and so is the one it runs for. From any thread."""
+        """Note that a node is alive. From any thread."""
         if not isinstance(event, NodeEvent):
             return
-        now = time.monotonic()
         with self._lock:
+            if event.parent is not None:  # which is not at work itself: others are in its place
+                self._signs.pop(event.parent, None)
             if isinstance(event, (NodeFinished, NodeFailed, NodeSkipped)):
                 self._signs.pop(event.node, None)
-            else:
-                self._signs[event.node] = (event.class_type, now)
-                self._parents[event.node] = event.parent
-            parent = event.parent
-            while parent is not None and parent in self._signs:
-                self._signs[parent] = (self._signs[parent][0], now)
-                parent = self._parents.get(parent)
+            elif isinstance(event, NodeStarted) or event.node in self._signs:
+                self._signs[event.node] = (event.class_type, time.monotonic())
 
     def silent(self, now: float) -> tuple[float, tuple[str, str] | None]:
         """The longest that a node at work has given no sign, in seconds, and which one it is."""
@@ -114,6 +117,7 @@ class Runner:
     redact: takes paths of this computer out of a text. debug: clients are told tracebacks.
     extra:  what nodes see as Context.extra.
     preview: told of pictures on the way, and `observe` of all other events, in the node's thread.
+             Of what is `emit`ted with those, a Preview is always a picture that is Sent.
     """
 
     journal: Journal
@@ -131,10 +135,10 @@ class Runner:
 
         def hear(event: Event) -> None:
             running.sign(event)
-            if isinstance(event, Preview):
-                self.preview(job, event)
-            else:
-                self.observe(event)
+            if running.over:
+                return
+            self._show(job, event)
+            if not isinstance(event, Preview) or isinstance(event.value, Sent):
                 emit(event)
 
         try:
@@ -146,22 +150,33 @@ class Runner:
                 cancel=running.token,
                 workflow=job.request.workflow,
                 extra=self.extra,
-                book=lambda node, call: JournalBook(self.journal, job.id, node, call),
+                book=lambda node, call: JournalBook(
+                    self.journal, job.id, node, call, running.token
+                ),
             )
         except BaseException as error:
             return error
+
+    def _show(self, job: Job, event: Event) -> None:
+        """Tell those who only watch; what they do wrong is no fault of the job."""
+        try:
+            if isinstance(event, Preview) and not isinstance(event.value, Sent):
+                self.preview(job, event)
+            else:
+                self.observe(event)
+        except Exception:
+            log.exception("who watches job %s failed", job.id)
 
     def outcome(
         self, running: Running, result: RunResult | BaseException, settings: Limits
     ) -> tuple[Status, Message]:
         """How a job ended, and the message that says so."""
         now, story = time.time(), running.story
-        stopped = isinstance(result, BaseException) or result.cancelled
-        failure = self._stopped(running, settings) if stopped and running.cause else None
-        if failure is not None:
+        if was_stopped(running, result):
+            failure = self._stopped(running, settings)
+            if failure is None:
+                return Status.CANCELLED, story.interrupted(running.cancelled_in, now)
             return Status.ERROR, story.failed(failure, now)
-        if running.cause is not None and stopped:
-            return Status.CANCELLED, story.interrupted(running.cancelled_in, now)
         if isinstance(result, BaseException):
             return Status.ERROR, story.failed(self._failure(result), now)
         if result.errors:
@@ -171,14 +186,16 @@ class Runner:
     def _stopped(self, running: Running, limits: Limits) -> Failure | None:
         if running.cause == "deadline":
             message = "the job did not end before its deadline: give it more time, or less to do"
-            return Failure("DeadlineExceeded", message, running.cancelled_in)
+            node = running.cancelled_in
+            kind = None if node is None else running.story.running.get(node)
+            return Failure("DeadlineExceeded", message, node, kind)
         if running.cause == "hung" and running.stuck is not None:
-            node, kind = running.stuck
+            stuck, kind = running.stuck
             message = (
-                f"node {node} ({kind}) gave no sign of life for {limits.node_timeout:g} s and was "
+                f"node {stuck} ({kind}) gave no sign of life for {limits.node_timeout:g} s and was "
                 "given up; the setting node_timeout allows more"
             )
-            return Failure("NodeTimeout", message, node, kind)
+            return Failure("NodeTimeout", message, stuck, kind)
         return None
 
     def _failed(self, story: Story, result: RunResult, now: float) -> Message:
@@ -203,8 +220,15 @@ class Limits:
     stop_grace: float = 30.0
 
 
+def was_stopped(running: Running, result: RunResult | BaseException) -> bool:
+    """Whether a job ended because it was told to, before it was done."""
+    if isinstance(result, BaseException):
+        return running.cause is not None
+    return result.cancelled
+
+
 def result_of(running: Running, last: tuple[Message, ...]) -> Result:
-    """What is remembered of a job. last: its last messages, of which the first says how it ended."""
+    """What is remembered of a job. last: its last messages; the first says how it ended."""
     error = None if last[0].type == "execution_success" else last[0].data
     messages = tuple((each.n, each.type, each.data) for each in (*running.log, *last))
     return Result(running.outputs, running.meta, messages, error)

@@ -13,7 +13,7 @@ from nodegraph.saving import Given
 from .job import Job, Request, Result, Status
 
 COLUMNS = (
-    "id, seq, number, status, created, started, ended, attempts, retry_of, request, result, client"
+    "id, seq, number, status, created, started, ended, attempts, crashes, retry_of, request, result"
 )
 DAY = 86400.0
 
@@ -41,19 +41,18 @@ def add(connection: sqlite3.Connection, job: Job) -> Job:
     (seq,) = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM jobs").fetchone()
     request = _request_json(job.request)
     connection.execute(
-        "INSERT INTO jobs (id, seq, number, status, created, client, retry_of, workflow_id, "
-        "request, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO jobs (id, seq, number, status, created, retry_of, workflow_id, request, size)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             job.id,
             seq,
             job.number,
             job.status.value,
             job.created,
-            job.request.client,
             job.retry_of,
             _workflow_id(job.request),
             request,
-            len(request),
+            len(request.encode()),
         ),
     )
     return job.with_(seq=seq)
@@ -69,13 +68,35 @@ def begin(connection: sqlite3.Connection, job: Job, now: float) -> Job:
     return begun
 
 
+def put_back(connection: sqlite3.Connection, id: str) -> None:
+    """A job that was begun waits again; the names it was given stay its own."""
+    connection.execute("UPDATE jobs SET status = 'pending' WHERE id = ?", (id,))
+
+
+def take_up(connection: sqlite3.Connection) -> list[Job]:
+    """What waited or ran when the last server ended, in order; all of it waits from now on.
+
+    What ran then has one more crash: a server that ends in order puts its jobs back.
+    """
+    connection.execute(
+        "UPDATE jobs SET status = 'pending', crashes = crashes + 1 WHERE status = 'running'"
+    )
+    connection.execute(
+        "DELETE FROM names WHERE job NOT IN (SELECT id FROM jobs WHERE status = 'pending')"
+    )
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM jobs WHERE status = 'pending' ORDER BY number, seq"
+    )
+    return [_job(row) for row in rows]
+
+
 def end(connection: sqlite3.Connection, job: Job) -> None:
     """A job is over; the names it was given are no longer needed."""
     result = _result_json(job.result)
     connection.execute(
-        "UPDATE jobs SET status = ?, ended = ?, started = ?, result = ?, size = length(request) + ?"
-        " WHERE id = ?",
-        (job.status.value, job.ended, job.started, result, len(result), job.id),
+        "UPDATE jobs SET status = ?, ended = ?, started = ?, result = ?, "
+        "size = length(CAST(request AS BLOB)) + ? WHERE id = ?",
+        (job.status.value, job.ended, job.started, result, len(result.encode()), job.id),
     )
     connection.execute("DELETE FROM names WHERE job = ?", (job.id,))
 
@@ -86,16 +107,8 @@ def move(connection: sqlite3.Connection, id: str, number: float) -> None:
 
 
 def get(connection: sqlite3.Connection, id: str) -> Job | None:
-    row = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone()
+    row = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (_text(id),)).fetchone()
     return None if row is None else _job(row)
-
-
-def unfinished(connection: sqlite3.Connection) -> list[Job]:
-    """What waited or ran when the journal was last written, in order."""
-    rows = connection.execute(
-        f"SELECT {COLUMNS} FROM jobs WHERE status IN ('pending', 'running') ORDER BY number, seq"
-    )
-    return [_job(row) for row in rows]
 
 
 def find(connection: sqlite3.Connection, query: Query) -> tuple[list[Job], int]:
@@ -119,7 +132,7 @@ def forget(connection: sqlite3.Connection, ids: Sequence[str] | None) -> None:
         connection.execute(f"DELETE FROM jobs WHERE {ended}")
         return
     for id in ids:
-        connection.execute(f"DELETE FROM jobs WHERE id = ? AND {ended}", (id,))
+        connection.execute(f"DELETE FROM jobs WHERE id = ? AND {ended}", (_text(id),))
 
 
 def prune(
@@ -141,32 +154,37 @@ def prune(
 
 def names_of(connection: sqlite3.Connection, job: str, request: str) -> list[Given]:
     rows = connection.execute(
-        "SELECT name, sha256 FROM names WHERE job = ? AND request = ? ORDER BY place",
+        "SELECT name, sha256s FROM names WHERE job = ? AND request = ? ORDER BY place",
         (job, request),
     )
-    return [Given(row["name"], row["sha256"]) for row in rows]
+    return [Given(json.loads(row["name"]), tuple(row["sha256s"].split())) for row in rows]
 
 
 def give_names(
     connection: sqlite3.Connection, job: str, request: str, names: Sequence[str]
 ) -> None:
     """These names are this request's; a name that it had before keeps what is known of it."""
-    known = {each.name: each.sha256 for each in names_of(connection, job, request)}
+    known = {each.name: " ".join(each.sha256s) for each in names_of(connection, job, request)}
     connection.execute("DELETE FROM names WHERE job = ? AND request = ?", (job, request))
     connection.executemany(
-        "INSERT OR REPLACE INTO names (name, job, request, place, sha256) VALUES (?, ?, ?, ?, ?)",
-        [(name, job, request, place, known.get(name, "")) for place, name in enumerate(names)],
+        "INSERT OR REPLACE INTO names (name, job, request, place, sha256s) VALUES (?, ?, ?, ?, ?)",
+        [
+            (_escaped(name), job, request, place, known.get(name, ""))
+            for place, name in enumerate(names)
+        ],
     )
 
 
 def write_name(connection: sqlite3.Connection, job: str, name: str, sha256: str) -> None:
+    """One more content that a file with this name may have."""
     connection.execute(
-        "UPDATE names SET sha256 = ? WHERE name = ? AND job = ?", (sha256, name, job)
+        "UPDATE names SET sha256s = trim(sha256s || ' ' || ?) WHERE name = ? AND job = ?",
+        (sha256, _escaped(name), job),
     )
 
 
 def drop_name(connection: sqlite3.Connection, job: str, name: str) -> None:
-    connection.execute("DELETE FROM names WHERE name = ? AND job = ?", (name, job))
+    connection.execute("DELETE FROM names WHERE name = ? AND job = ?", (_escaped(name), job))
 
 
 def fact(connection: sqlite3.Connection, name: str, default: str = "") -> str:
@@ -188,13 +206,13 @@ def _where(query: Query) -> tuple[str, list[Any]]:
         parts.append("NOT (status = 'cancelled' AND started IS NULL)")
     if query.workflow:
         parts.append("workflow_id = ?")
-        values.append(query.workflow)
+        values.append(_text(query.workflow))
     if query.text:
         parts.append(
             "(instr(lower(request), lower(?)) OR instr(lower(result), lower(?)) OR id = ?)"
         )
-        quoted = json.dumps(query.text, ensure_ascii=False)[1:-1]
-        values += [quoted, quoted, query.text]
+        quoted = _dumps(query.text)[1:-1]
+        values += [quoted, quoted, _text(query.text)]
     return " AND ".join(parts), values
 
 
@@ -209,12 +227,13 @@ def _job(row: sqlite3.Row) -> Job:
         started=row["started"],
         ended=row["ended"],
         attempts=row["attempts"],
+        crashes=row["crashes"],
         retry_of=row["retry_of"],
         request=Request(
             request["document"],
             tuple(request["targets"]),
             request["extra"],
-            row["client"],
+            request["client"],
             request["deadline"],
         ),
         result=Result(
@@ -232,6 +251,7 @@ def _request_json(request: Request) -> str:
             "document": request.document,
             "targets": request.targets,
             "extra": request.extra,
+            "client": request.client,
             "deadline": request.deadline,
         }
     )
@@ -261,4 +281,14 @@ def _dumps(data: Any) -> str:
 def _workflow_id(request: Request) -> str | None:
     workflow = request.workflow
     found = None if workflow is None else workflow.get("id")
-    return found if isinstance(found, str) else None
+    return _text(found) if isinstance(found, str) else None
+
+
+def _text(text: str) -> str:
+    """A text to be looked for, which may be one that SQLite cannot take."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _escaped(name: str) -> str:
+    """The name of a file, which need not be Unicode."""
+    return json.dumps(name)

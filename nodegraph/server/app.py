@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,9 @@ from nodegraph.jobs import Ears, Job, JobQueue, Journal, JournalError, Runner
 from nodegraph.settings import Settings
 
 from .access import Access
-from .answers import Refused
+from .answers import Refused, bad_request
 from .backend import Backend
+from .connections import Connections
 from .guard import protect
 from .live import Live
 from .logs import Logs
@@ -70,13 +71,12 @@ async def running(
         server = await make_server(settings, folders, journal, load, stop)
         stack.push_async_callback(_end_engine, server)
         stack.callback(server.logs.detach)
-        stack.push_async_callback(server.queue.close, settings.shutdown_seconds)
-        runner = web.AppRunner(
-            make_app(server), handle_signals=False, access_log=None, shutdown_timeout=2.0
-        )
+        runner = Connections(make_app(server), shutdown_timeout=2.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         address = await _listen(runner, settings, server.access)
+        # First of all at the end: clients hear of the jobs that finish, and submit no more.
+        stack.push_async_callback(server.queue.close, settings.shutdown_seconds)
         await server.queue.start()
         server.backend.start()
         yield address
@@ -90,7 +90,8 @@ async def make_server(
     stop: Callable[[BaseException | None], None],
 ) -> Server:
     """The parts of a server, connected."""
-    logs = Logs(folders, settings)
+    access = Access(settings)
+    logs = Logs(folders, replace(settings, token=access.token))  # which it must not repeat
     metrics = Metrics()
     backend = Backend(partial(load, settings, folders), stop)
     hub = Hub(lambda: server.queue.remaining)
@@ -103,10 +104,10 @@ async def make_server(
         preview=live.preview,
         observe=metrics.event,
     )
-    ears = Ears(hub.changed, hub.tell, lambda job: _ended(server, live, job))
+    ears = Ears(hub.changed, hub.tell, live.sent, lambda job: _ended(server, live, job))
     queue = JobQueue(journal, runner, backend.engine, settings, ears)
     server = Server(
-        settings, folders, backend, journal, queue, hub, Access(settings), metrics, logs, live
+        settings, folders, backend, journal, queue, hub, access, metrics, logs, live
     )
     metrics.queue, metrics.engine = queue, lambda: backend.loaded
     metrics.sockets = lambda: len(hub.everybody())
@@ -172,7 +173,9 @@ async def _errors_as_json(request: web.Request, handler: Next) -> web.StreamResp
         return Refused(503, "journal", "The journal cannot be used", str(error)).response()
     except asyncio.CancelledError:
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and request.transport is None:
+            return bad_request("The client has gone").response()  # which nobody gets
         log.exception("%s %s could not be answered", request.method, request.path)
         return Refused(500, "internal_error", "The server failed", "its log says why").response()
 
@@ -214,6 +217,7 @@ async def _listen(runner: web.AppRunner, settings: Settings, access: Access) -> 
 def _ended(server: Server, live: Live, job: Job) -> None:
     server.metrics.ended(job)
     live.ended(job)
+    server.hub.ended(job.id)
     for socket in server.hub.wanting(job):
         socket.wanted.discard(job.id)
         server.spawn(send_result(server, socket, job))

@@ -14,6 +14,9 @@ from nodegraph.graph import parse
 from .answers import Refused, bad_request
 
 MAX_DEPTH = 100  # of lists and objects in each other
+# Lists and objects in one document. While Python makes them, nothing else has its turn: more of
+# them than any graph has would stop the server for many seconds, and fill the memory.
+MAX_PARTS = 4_000_000
 SMALL = 1 << 20  # bytes that are parsed on the event loop
 
 T = TypeVar("T")
@@ -58,12 +61,17 @@ async def read_object(
 
 
 def parse_json(text: bytes | str) -> Any:
-    """JSON text, in UTF-8 if it is bytes. Refused (400) for anything else, and past MAX_DEPTH."""
+    """JSON text, in UTF-8 if it is bytes. Refused: 400 for anything else and past MAX_DEPTH, 413
+    past MAX_PARTS.
+    """
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise bad_request("The body is not UTF-8", error.reason, type="invalid_json") from None
+    if text.count("[") + text.count("{") > MAX_PARTS:
+        details = f"it may have {MAX_PARTS:,} of [ and {{"
+        raise Refused(413, "too_large", "The JSON has too many lists and objects", details)
     try:
         data = parse(text, source="the body", max_bytes=len(text))
     except DocumentError as error:
@@ -114,6 +122,18 @@ def field(data: Mapping[str, Any], name: str, kind: type[T], default: T) -> T:
         raise bad_request(
             f"{name} has the wrong type", f"expected {expected}, not {kind_of(value)}"
         )
+    if isinstance(value, str):
+        _check_whole(value, name)
+    return value
+
+
+def number(data: Mapping[str, Any], name: str) -> float | None:
+    """A number from -2^53 to 2^53, None where it is missing or null. Refused (400)."""
+    if data.get(name) is None:
+        return None
+    value = field(data, name, float, 0.0)
+    if not abs(data[name]) <= 2**53:  # not of the value, which may be rounded; nor is NaN
+        raise bad_request(f"{name} is no usable number", "expected one from -2^53 to 2^53")
     return value
 
 
@@ -122,7 +142,18 @@ def texts(data: Mapping[str, Any], name: str) -> list[str]:
     values = field(data, name, list, [])
     if not all(isinstance(value, str) for value in values):
         raise bad_request(f"{name} has the wrong type", "expected a list of texts")
+    for value in values:
+        _check_whole(value, name)
     return values
+
+
+def _check_whole(text: str, name: str) -> None:
+    """Refused (400) for a text with half a character in it, which JSON can say and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        details = f"{text[:100]!a} has half a character in it (a surrogate without its pair)"
+        raise bad_request(f"{name} is no text", details) from None
 
 
 def whole(request: web.Request, name: str, default: int, *, low: int = 0) -> int:

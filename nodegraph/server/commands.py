@@ -53,8 +53,8 @@ async def receive(server: Server, socket: Socket, text: str) -> None:
     message: dict[str, Any] = {}
     try:
         large = len(text) > SMALL
-        data = await asyncio.to_thread(parse_json, text) if large else parse_json(text)
-        message = as_object(data, "the message")
+        said = await asyncio.to_thread(parse_json, text) if large else parse_json(text)
+        message = as_object(said, "the message")
         kind, data = message.get("type"), message.get("data")
         if kind == "feature_flags":
             return _set_flags(server, socket, data)
@@ -127,6 +127,8 @@ async def _subscribe(server: Server, socket: Socket, data: dict[str, Any]) -> di
         server.hub.pass_on(socket, message)
     server.hub.listen(socket, id)
     job = await server.queue.find(id)
+    if job is None or job.status.ended:
+        server.hub.ignore(socket, id)  # there is nothing more to hear
     return {"prompt_id": id, "status": None if job is None else job.status.value}
 
 

@@ -36,6 +36,10 @@ class Live:
         """A node shows something."""
         self._soon(self._heard, job, event)
 
+    def sent(self, job: Job, picture: Sent) -> None:
+        """A node sends a picture as its result: that is not left out. On the event loop."""
+        self._hub.show(job, frames.picture(FORMATS[picture.format], picture.data))
+
     def ended(self, job: Job) -> None:
         """No more of a job is shown."""
         self._previewer.forget(job.id)
@@ -44,8 +48,6 @@ class Live:
         self._previewer.close()
 
     def _heard(self, job: Job, event: Preview) -> None:
-        if isinstance(event.value, Sent):
-            return self._send(job, event.value)
         method = _method(job)
         if self._off or method == "none" or not self._wanted(job):
             return None
@@ -80,11 +82,6 @@ class Live:
                 socket.send(frame, key=key, droppable=True)
             elif asked:
                 socket.send(frames.picture(frames.JPEG, jpeg), key=key, droppable=True)
-
-    def _send(self, job: Job, picture: Sent) -> None:
-        """A result that goes over the websocket alone: it is not left out."""
-        for socket in self._hub.listeners(job):
-            socket.send(frames.picture(FORMATS[picture.format], picture.data))
 
     def _soon(self, call: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -158,7 +157,6 @@ def _known(folders: Folders, settings: Settings) -> Iterator[tuple[str | Path, s
     yield from ((path, "python") for path in (sys.prefix, sys.base_prefix))
     yield os.getcwd(), "."
     yield os.path.expanduser("~"), "~"
-    yield tempfile.gettempdir(), "tmp"
 
 
 def _elsewhere() -> re.Pattern[str]:

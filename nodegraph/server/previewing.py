@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nodegraph.computing import compute_alone
 from nodegraph.pictures import as_picture, showable
 
 if TYPE_CHECKING:
@@ -178,26 +178,6 @@ class Previewer:
         if not offer.pace.failed:
             offer.pace.failed = True
             log.warning("no preview of node %s: %s", offer.node, error, exc_info=error)
-
-
-def compute_alone() -> None:
-    """Let torch, if it is there, compute in the calling thread without helpers.
-
-    By default each thread that computes has as many helpers as there are cores. They would take
-    the cores from the sampler's, and OpenMP, once it has more threads than cores, lets all of them
-    wait in a way that is cheaper for others but slower: a sampler of many short steps then takes
-    up to 1.7 times as long (measured on two cores) for as long as those helpers exist.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # The number is this thread's own, and from now on also every new thread's first one: that is
-    # put back by a thread that does nothing else.
-    other = threading.Thread(target=torch.set_num_threads, args=(usual,))
-    other.start()
-    other.join()
 
 
 def as_jpeg(picture: Image) -> bytes:

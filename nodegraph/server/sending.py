@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
 
 from .headers import CSP, DEFAULT_CSP
 
@@ -39,7 +40,10 @@ class FileAnswer(web.FileResponse):
     """
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        headers = request.headers.copy()
+        headers = CIMultiDict(
+            (name, value.encode(errors="replace").decode())  # a header may be no text at all
+            for name, value in request.headers.items()
+        )
         headers.popall(hdrs.ACCEPT_ENCODING, None)
         return await super().prepare(request.clone(headers=headers))
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import WSCloseCode, web
 
-MAX_BYTES = 8 << 20  # that wait for one client
+MAX_BYTES = 8 << 20  # that wait for one client, without results
+MAX_RESULTS = 64 << 20  # bytes of results that wait when one more is to
 MAX_FRAMES = 10_000
 BEHIND = 64  # frames that wait for a client that keeps up
 ROOM = 1 << 20  # bytes below which results, which may be large, are put in
@@ -37,8 +38,9 @@ class Flags:
 @dataclass(frozen=True)
 class _Frame:
     content: str | bytes
-    droppable: bool
-    key: Hashable
+    droppable: bool = False
+    result: bool = False
+    key: Hashable = None
 
 
 @dataclass(eq=False)
@@ -58,43 +60,45 @@ class Socket:
     closed: bool = False
     _frames: dict[int, _Frame] = field(default_factory=dict)  # in order
     _newest: dict[Hashable, int] = field(default_factory=dict)  # those that a newer one replaces
-    _bytes: int = 0
+    _bytes: int = 0  # without results
+    _results: int = 0  # bytes of them
     _next: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _goodbye: asyncio.Task[None] | None = None
 
-    def send(self, content: str | bytes, *, key: Hashable = None, droppable: bool = False) -> None:
+    def send(
+        self,
+        content: str | bytes,
+        *,
+        key: Hashable = None,
+        droppable: bool = False,
+        result: bool = False,
+    ) -> None:
         """Send something, sooner or later.
 
         key: while it waits for a client that is behind, a newer one with the same key takes its
-             place. droppable: it may be left out for a client that is slow.
+             place. droppable: it may be left out for a client that is slow. result: it may be
+             large, however large: that alone does not make a client a slow one.
         """
         if self.closed:
             return
         if key is not None and key in self._newest and (droppable or len(self._frames) > BEHIND):
             self._remove(self._newest[key])
-        self._next += 1
-        self._frames[self._next] = _Frame(content, droppable, key)
-        self._bytes += len(content)
-        if key is not None:
-            self._newest[key] = self._next
+        overfull = result and self._results > MAX_RESULTS
+        self._put(_Frame(content, droppable, result, key))
         if self._full():
             self._drop_previews()
-        if self._full():
+        if overfull or self._full():
             self._give_up()
-        self._wake.set()
 
     async def send_all(self, content: str | bytes) -> None:
-        """Send something that may be large: waits until there is room for it."""
-        while self._bytes > ROOM and not self.closed:
+        """Send a result that can wait: it is put in when there is room for it."""
+        while self._bytes + self._results > ROOM and not self.closed:
             self._room.clear()
             await self._room.wait()
         if not self.closed:
-            self._next += 1
-            self._frames[self._next] = _Frame(content, droppable=False, key=None)
-            self._bytes += len(content)
-            self._wake.set()
+            self._put(_Frame(content, result=True))
 
     async def empty(self) -> None:
         """Send what there is to send, until the socket is closed."""
@@ -105,7 +109,7 @@ class Socket:
                     await self.ws.send_str(content)
                 else:
                     await self.ws.send_bytes(content)
-                if self._bytes <= ROOM:
+                if self._bytes + self._results <= ROOM:
                     self._room.set()
             self._wake.clear()
             if not self.closed:
@@ -116,13 +120,27 @@ class Socket:
         self.closed = True
         self._frames.clear()
         self._newest.clear()
-        self._bytes = 0
+        self._bytes = self._results = 0
         self._wake.set()
         self._room.set()
 
+    def _put(self, frame: _Frame) -> None:
+        self._next += 1
+        self._frames[self._next] = frame
+        self._count(frame, len(frame.content))
+        if frame.key is not None:
+            self._newest[frame.key] = self._next
+        self._wake.set()
+
+    def _count(self, frame: _Frame, nbytes: int) -> None:
+        if frame.result:
+            self._results += nbytes
+        else:
+            self._bytes += nbytes
+
     def _remove(self, number: int) -> _Frame:
         frame = self._frames.pop(number)
-        self._bytes -= len(frame.content)
+        self._count(frame, -len(frame.content))
         if frame.key is not None and self._newest.get(frame.key) == number:
             del self._newest[frame.key]
         return frame

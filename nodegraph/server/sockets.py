@@ -8,8 +8,6 @@ after submitting, or connects again, misses nothing.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,20 +15,10 @@ from typing import Any
 from nodegraph.jobs import Job, Message
 
 from . import frames
+from .away import Away
 from .socket import Socket
 
-MAX_CLIENTS = 1000  # absent ones whose messages are kept
-MAX_KEPT = 2000  # messages of each
-KEPT_SECONDS = 600.0
 STATUS_SECONDS = 0.2  # between two lengths of the queue that everybody is told
-
-
-@dataclass
-class _Mailbox:
-    """Messages for a client that is away."""
-
-    messages: OrderedDict[Hashable, Message] = field(default_factory=OrderedDict)
-    since: float = 0.0
 
 
 @dataclass
@@ -40,7 +28,7 @@ class Hub:
     remaining: Callable[[], int]
     _sockets: dict[str, list[Socket]] = field(default_factory=dict)  # by client
     _listening: dict[str, list[Socket]] = field(default_factory=dict)  # by job
-    _away: OrderedDict[str, _Mailbox] = field(default_factory=OrderedDict)
+    _away: Away = field(default_factory=Away)
     _changed: bool = False  # and not yet told
     _told: float = 0.0
 
@@ -54,10 +42,13 @@ class Hub:
         """
         self._sockets.setdefault(socket.client, []).append(socket)
         socket.send(frames.text("status", {**self._status(), "sid": socket.client}))
-        box = self._away.pop(socket.client, None)
-        for message in () if box is None else box.messages.values():
-            self.pass_on(socket, message)
-        return box is not None
+        missed = self._away.take(socket.client)
+        for each in missed or ():
+            if isinstance(each, bytes):
+                socket.send(each, result=True)
+            else:
+                self.pass_on(socket, each)
+        return missed is not None
 
     def leave(self, socket: Socket) -> None:
         """A socket is closed; others of the client are not."""
@@ -77,6 +68,11 @@ class Hub:
         socket.jobs.discard(job)
         _remove(self._listening, job, socket)
 
+    def ended(self, job: str) -> None:
+        """There is nothing more to hear of a job."""
+        for socket in self._listening.pop(job, []):
+            socket.jobs.discard(job)
+
     def changed(self) -> None:
         """Tell everybody how long the queue is: at once, and of many changes the last."""
         if not self._changed:
@@ -88,13 +84,21 @@ class Hub:
         """Send a message of a job to its owner and to those who listen to it."""
         owner = job.request.client
         if owner and owner not in self._sockets:
-            self._keep(owner, message)
+            self._away.keep(owner, message, _key(message))
         texts: dict[bool, str] = {}
         for socket in self.listeners(job):
             numbered = socket.flags.numbered
             if numbered not in texts:
                 texts[numbered] = _text(message, numbered)
             socket.send(texts[numbered], key=_key(message))
+
+    def show(self, job: Job, frame: bytes) -> None:
+        """Send a picture that is a result of a job to the same, in its place among the messages."""
+        owner = job.request.client
+        if owner and owner not in self._sockets:
+            self._away.keep(owner, frame)
+        for socket in self.listeners(job):
+            socket.send(frame, result=True)
 
     def pass_on(self, socket: Socket, message: Message) -> None:
         """Send a message to one socket."""
@@ -122,22 +126,6 @@ class Hub:
         text = frames.text("status", self._status())
         for socket in self.everybody():
             socket.send(text, key="status")
-
-    def _keep(self, client: str, message: Message) -> None:
-        now = time.monotonic()
-        box = self._away.setdefault(client, _Mailbox())
-        self._away.move_to_end(client)
-        key = _key(message) or (message.data.get("prompt_id"), message.n)
-        box.messages.pop(key, None)
-        box.messages[key] = message
-        box.since = now
-        while len(box.messages) > MAX_KEPT:
-            box.messages.popitem(last=False)
-        while len(self._away) > MAX_CLIENTS or self._oldest() < now - KEPT_SECONDS:
-            self._away.popitem(last=False)
-
-    def _oldest(self) -> float:
-        return next(iter(self._away.values())).since
 
     def _status(self) -> dict[str, Any]:
         return {"status": {"exec_info": {"queue_remaining": self.remaining()}}}

@@ -21,7 +21,14 @@ from typing import IO
 from .answers import Refused, bad_request
 
 DEEPEST = 16  # folders in each other that a stranger may make: who walks through them recurses
-WRONG_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL)
+WRONG_NAME = (
+    errno.ENAMETOOLONG,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENOTEMPTY,
+    errno.EINVAL,
+)
 
 
 def store(content: IO[bytes] | bytes, folder: Path, name: str, *, overwrite: bool) -> str:

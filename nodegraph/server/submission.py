@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import time
 import uuid
@@ -17,7 +16,8 @@ from nodegraph.jobs import Closing, Job, JournalError, OtherJob, QueueFull, Requ
 from nodegraph.workflow import is_workflow
 
 from .answers import Refused, bad_request
-from .bodies import as_object, field, texts
+from .bodies import as_object, field, number, texts
+from .faults import MOST, told
 
 if TYPE_CHECKING:
     from nodegraph.engine import Engine
@@ -62,7 +62,7 @@ def read_submission(data: Mapping[str, Any], client: str = "") -> Submission:
         _id(data),
         extra,
         client,
-        _number(data, "number"),
+        number(data, "number"),
         field(data, "front", bool, False),
         None if targets is None else tuple(texts(data, "partial_execution_targets")),
         _deadline(data),
@@ -143,7 +143,7 @@ def _check(engine: Engine, submission: Submission) -> tuple[Document, Checked]:
         checked = engine.check_document(document, targets=None if targets is None else [*targets])
     except DocumentError as error:
         raise bad_request("The graph cannot be read", str(error), type="invalid_prompt") from None
-    return document, checked
+    return document, told(checked, engine.registry)
 
 
 def invalid(checked: Checked) -> Refused:
@@ -154,8 +154,9 @@ def invalid(checked: Checked) -> Refused:
     if whole:
         status = 413 if whole[0].type == "prompt_too_large" else 400
         head = whole[0]
+        details = "\n".join(fault.details for fault in whole)
         return Refused(
-            status, head.type, head.message, _lines(whole), extra=head.extra, node_errors=nodes
+            status, head.type, head.message, details, extra=head.extra, node_errors=nodes
         )
     missing = [f for f in faults if f.type in ("missing_node_type", "missing_class_type")]
     if missing:
@@ -178,7 +179,8 @@ def as_number(number: float) -> int | float:
 
 
 def _lines(faults: list[Fault] | tuple[Fault, ...]) -> str:
-    return "\n".join(f"{fault.message}: {fault}" for fault in faults)
+    more = [f"only the first {MOST:,} are told"] if len(faults) == MOST else []
+    return "\n".join([*(f"{fault.message}: {fault}" for fault in faults), *more])
 
 
 def _graph(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -204,17 +206,8 @@ def _id(data: Mapping[str, Any]) -> str:
     raise bad_request("The prompt_id cannot be used", details, type="invalid_prompt_id")
 
 
-def _number(data: Mapping[str, Any], name: str) -> float | None:
-    if data.get(name) is None:
-        return None
-    value = field(data, name, float, 0.0)
-    if not math.isfinite(value) or abs(value) > 2**53:
-        raise bad_request(f"{name} is no usable number", "expected one from -2^53 to 2^53")
-    return value
-
-
 def _deadline(data: Mapping[str, Any]) -> float | None:
-    seconds = _number(data, "deadline")
+    seconds = number(data, "deadline")
     if seconds is not None and not 0 < seconds <= YEAR:
         raise bad_request("deadline is wrong", "expected seconds from now, more than 0")
     return seconds

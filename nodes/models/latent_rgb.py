@@ -57,7 +57,7 @@ class LatentRGB:
             data: dict[str, Any] = json.loads(text)
             weight, bias = (torch.tensor(data[name]) for name in ("weight", "bias"))
             known = data["format"] == FORMAT
-        except (TypeError, KeyError, ValueError, RecursionError) as error:
+        except (TypeError, KeyError, ValueError, RuntimeError) as error:
             raise ValueError(f"this is no map from latents to colours: {error}") from None
         shapes = weight.ndim == 2 and len(weight) == RGB == len(bias) and bias.ndim == 1
         finite = bool(weight.isfinite().all() and bias.isfinite().all())

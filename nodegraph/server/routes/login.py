@@ -1,10 +1,11 @@
-"""The end of a one-time link: a browser gets its cookie."""
+"""One-time links: a program gets one, and a browser that opens it gets its cookie."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from ..route import Param, Routes
+from ..answers import answer
+from ..route import TEXT, Param, Routes, record
 from ..server import Server
 
 routes = Routes("access")
@@ -25,3 +26,13 @@ routes = Routes("access")
 )
 async def login(server: Server, request: web.Request) -> web.Response:
     return server.access.login(request.query.get("code", ""), request)
+
+
+@routes.post(
+    "/login/link",
+    "A new link that lets one browser in, once, within 15 minutes",
+    answer=record({"link": TEXT}),
+)
+async def link(server: Server, request: web.Request) -> web.Response:
+    base = server.settings.public_url or f"{request.scheme}://{request.host}"
+    return answer({"link": server.access.new_link(base)})

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from .. import schema
 from ..answers import answer, bad_request, empty
-from ..bodies import field, read_object, texts
+from ..bodies import field, number, read_object, texts
 from ..route import TRUTH, Routes, record
 from ..server import Server
 from ..shapes import queue_item
@@ -104,9 +104,7 @@ def number_of(data: dict[str, object]) -> float | None:
     """Where a job is to be moved: a number, or None for the first place. Refused (400)."""
     if field(data, "front", bool, False):
         return None
-    if data.get("number") is None:
+    value = number(data, "number")
+    if value is None:
         raise bad_request("Nothing says where to", "give number, or front: true")
-    value = field(data, "number", float, 0.0)
-    if not abs(value) <= 2**53:
-        raise bad_request("number is no usable number", "expected one from -2^53 to 2^53")
     return value

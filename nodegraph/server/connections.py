@@ -1,0 +1,115 @@
+"""Connections, beneath the requests: what aiohttp answers by itself, how long a silent client is
+waited for, how many there may be at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from .answers import Refused
+from .headers import safe_headers
+
+# Seconds that a connection may take for the head of a request, or be idle between two. Longer than
+# proxies keep theirs: nginx 60, Caddy 120.
+IDLE = 130.0
+SPARE = 256  # open files that connections leave to everything else
+FEWEST = 64  # connections, however few files may be open
+USUAL = 1024  # files that may be open where the system does not say
+
+# What is wrong on the other side of a connection.
+THEIRS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+
+log = logging.getLogger(__name__)
+
+
+class Connections(web.AppRunner):
+    """Runs an application, with connections of ours."""
+
+    @property
+    def server(self) -> Any:
+        """What makes a connection: called by the event loop for each."""
+        server, loop = super().server, asyncio.get_running_loop()
+        assert server is not None
+        return partial(Connection, server, most(), loop=loop, access_log=None)
+
+
+class Connection(web.RequestHandler):
+    """One connection.
+
+    What is no HTTP gets the answer that every other wrong request gets, and no traceback in the
+    log, which anybody could fill that way.
+
+    most: connections that there may be; one more is closed at once, so that files can still be
+          opened and jobs do not suffer.
+    """
+
+    def __init__(self, server: web.Server, most: int, **options: Any) -> None:
+        super().__init__(server, keepalive_timeout=IDLE, **options)
+        self._home = server
+        self._most = most
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self._home.connections) > self._most:
+            log.warning("a connection was closed: there are %d, as many as may be", self._most)
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what never became a request, or failed after its handler had ended."""
+        self.log_exception("a request from %s failed", request.remote, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is on its way already")
+        response = _refused(status, message or "").response()
+        safe_headers(response)
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; one that aiohttp made itself, in our shape."""
+        if isinstance(resp, web.HTTPException) and resp.status >= 400:
+            resp = _refused(resp.status, resp.text or resp.reason).response()
+        return await super().finish_response(request, resp, start_time)
+
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Log an error; one that the client made, without more words than it deserves."""
+        error = options.get("exc_info")
+        if isinstance(error, THEIRS):
+            self.logger.debug("%s: %s", args[0] % args[1:], _line(str(error)))
+        else:
+            super().log_exception(*args, **options)
+
+
+def most() -> int:
+    """How many connections there may be: fewer than this process may have files open."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return USUAL - SPARE
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = USUAL * 64 if limit == resource.RLIM_INFINITY else limit
+    return max(FEWEST, files - SPARE)
+
+
+def _refused(status: int, message: str) -> Refused:
+    if status >= 500:
+        return Refused(status, "internal_error", "The server failed", "its log says why")
+    return Refused(status, "bad_request", "This is no request that can be read", _line(message))
+
+
+def _line(text: str) -> str:
+    """The first line of a text, cut short."""
+    return text.strip().partition("\n")[0][:200]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .calls import Calls, arguments_of
+from .computing import compute_alone
 from .context import CancelToken, Context
 from .events import Event, Preview, Progress, Retried, Warned
 from .saving import Book
@@ -98,6 +99,8 @@ class Caller:
         torch = sys.modules.get("torch")
         if torch is not None and torch.is_grad_enabled():
             torch.set_grad_enabled(False)
+        if task.node.type.lane == "io":
+            compute_alone()  # what decodes and saves must not slow down what samples
         return task.node.type.function
 
     def _arguments(self, task: Task, number: int, inputs: Mapping[str, Any]) -> dict[str, Any]:

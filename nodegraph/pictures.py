@@ -83,7 +83,7 @@ def _images(tensor: Any) -> list[Image]:
     """The first pictures of a batch, NaN as black."""
     from PIL import Image
 
-    values = tensor[:MOST].detach().cpu().float().nan_to_num(0).clamp(0, 1).mul(255).round().byte()
+    values = tensor[:MOST].detach().cpu().float().nan_to_num(0).clamp(0, 1).mul(255).byte()
     channels = tensor.shape[-1]
     arrays = values[..., 0].numpy() if channels == 1 else values.numpy()
     return [Image.fromarray(array) for array in arrays]

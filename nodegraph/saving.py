@@ -65,14 +65,15 @@ class Book(Protocol):
 class Reserved:
     """A name that is ours: `path`, `subfolder` under the folder called `kind`.
 
-    book: has the name as well. ours: a file that is there already is from an earlier try of ours.
+    book: has the name as well.
+    ours: SHA-256 of files from earlier tries of ours; one that is there already is replaced.
     """
 
     path: Path
     subfolder: str
     kind: str
     book: Book | None = field(default=None, compare=False, repr=False)
-    ours: bool = False
+    ours: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ class Reserved:
                 os.fsync(file.fileno())
             if self.book is not None:
                 self.book.writing(self.place, _sha256(hidden))
-            if self.ours:
+            if self.ours and self.path.is_file() and _sha256(self.path) in self.ours:
                 os.replace(hidden, self.path)
             else:
                 _publish(hidden, self.path)
@@ -198,11 +199,11 @@ def _again(root: Path, kind: str, given: Given, book: Book) -> Reserved | None:
     path = Path(os.path.realpath(root / relative.parent)) / relative.name
     path.parent.mkdir(parents=True, exist_ok=True)
     there = os.path.lexists(path)
-    ours = there and path.is_file() and _sha256(path) in given.sha256s
+    ours = given.sha256s if there else ()
     if there:
         # It may be a second name of the file that is there: to write to it would change that.
         _hidden(path).unlink(missing_ok=True)
-    if there and not ours:
+    if there and not (path.is_file() and _sha256(path) in ours):
         return None
     with contextlib.suppress(FileExistsError):  # it is there from the try that was cut short
         os.close(os.open(_hidden(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints
@@ -129,7 +129,7 @@ class Settings:
         Setting(
             read.token, "what clients must know; by default only beyond loopback, and a random one"
         ),
-    ] = None
+    ] = field(default=None, repr=False)
     allowed_hosts: Annotated[
         tuple[str, ...], Setting(read.names, "names that the server may be called by")
     ] = ()
@@ -171,7 +171,7 @@ class Settings:
 
 def _declared() -> dict[str, Setting]:
     hints = get_type_hints(Settings, include_extras=True)
-    return {field.name: hints[field.name].__metadata__[0] for field in fields(Settings)}
+    return {each.name: hints[each.name].__metadata__[0] for each in fields(Settings)}
 
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(_declared())

@@ -36,6 +36,8 @@ class Listener:
     _ws: aiohttp.ClientWebSocketResponse | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    _over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def messages(self) -> list[Message]:
@@ -99,28 +101,39 @@ class Listener:
             self._changed.notify_all()
 
     async def work(self, url: str, headers: Mapping[str, str], ready: threading.Event) -> None:
+        """Connect, and collect what arrives until one of the two sides leaves."""
         async with (
             aiohttp.ClientSession() as session,
             session.ws_connect(url, max_msg_size=0, headers=headers) as ws,
         ):
             self._ws = ws
             ready.set()
-            while True:
-                message = await ws.receive()
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    self.heard(json.loads(message.data))
-                elif message.type is aiohttp.WSMsgType.BINARY:
-                    self.heard(message.data)
-                else:
-                    break
-            reason = message.extra if message.type is aiohttp.WSMsgType.CLOSE else ""
-            with self._changed:
-                self.closed = (ws.close_code, reason or "")
-                self._changed.notify_all()
+            reading = asyncio.create_task(self._read(ws))
+            leaving = asyncio.create_task(self._leaving.wait())
+            await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            leaving.cancel()
+            await ws.close()
+            await reading
+
+    async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            message = await ws.receive()
+            if message.type is aiohttp.WSMsgType.TEXT:
+                self.heard(json.loads(message.data))
+            elif message.type is aiohttp.WSMsgType.BINARY:
+                self.heard(message.data)
+            else:
+                break
+        reason = message.extra if message.type is aiohttp.WSMsgType.CLOSE else ""
+        with self._changed:
+            self.closed = (ws.close_code, reason or "")
+            self._changed.notify_all()
 
     def leave(self) -> None:
-        if self._ws is not None:
-            asyncio.run_coroutine_threadsafe(self._ws.close(), self._loop).result(WAIT)
+        """Close the websocket. May be called again."""
+        if not self._over.is_set():
+            self._loop.call_soon_threadsafe(self._leaving.set)
+            assert self._over.wait(WAIT)
 
 
 @contextmanager
@@ -134,7 +147,11 @@ def listening(
     ready = threading.Event()
 
     def work() -> None:
-        listener._loop.run_until_complete(listener.work(url, server.headers, ready))
+        try:
+            listener._loop.run_until_complete(listener.work(url, server.headers, ready))
+        finally:
+            listener._over.set()
+            ready.set()
 
     thread = threading.Thread(target=work, name="listener")
     thread.start()
@@ -144,8 +161,8 @@ def listening(
         if flags:
             listener.announce(**flags)
         yield listener
-        listener.leave()
     finally:
+        listener.leave()
         thread.join(WAIT)
         listener._loop.close()
         assert not thread.is_alive()
@@ -185,6 +202,17 @@ def saving(value: int | None = None, prefix: str = "saved") -> Graph:
     """Two nodes: 1 adds, 2 saves a text."""
     left = fresh() if value is None else value
     return {"1": node("Add", left=left), "2": node("Save", value=["1", 0], prefix=prefix)}
+
+
+def two_branches() -> Graph:
+    """2 saves, 4 shows."""
+    left, right = fresh(), fresh()
+    return {
+        "1": node("Add", left=left),
+        "2": node("Save", value=["1", 0], prefix="left"),
+        "3": node("Add", left=right),
+        "4": node("Show", value=["3", 0]),
+    }
 
 
 def waiting(gate: str) -> Graph:

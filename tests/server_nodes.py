@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from nodegraph import Context, Number, SavedFile, Seed, Sent, Shown, node
+from nodegraph import Builder, Context, Expansion, Number, SavedFile, Seed, Sent, Shown, node
 
 GATES = "gates"  # folder, below the working folder, in which a file opens a gate
 
@@ -135,3 +135,12 @@ def send_large(megabytes: int = 1, pictures: int = 1, *, context: Context) -> No
     """Results that go over the websocket alone, each of this size."""
     for index in range(pictures):
         context.preview(Sent(bytes([index]) * (megabytes << 20)))
+
+
+@node("Twice", category="server")
+def twice(value: int) -> int | Expansion:
+    """Two nodes in its place, the second of which shows what the first adds."""
+    graph = Builder()
+    total = graph.add("Add", left=value, right=value)
+    graph.add("Show", value=total)
+    return graph.result(total)

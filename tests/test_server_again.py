@@ -8,7 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from server_listener import busy, fresh, node, pending_ids, refused, saving, shape_of, two_branches
+from server_listener import (
+    busy,
+    faultless,
+    fresh,
+    node,
+    pending_ids,
+    refused,
+    saving,
+    shape_of,
+    two_branches,
+)
 from server_process import ServerProcess, serving
 
 LIMITS = {"max_queue": "3"}
@@ -16,8 +26,9 @@ LIMITS = {"max_queue": "3"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with serving(tmp_path_factory.mktemp("prompt"), settings=LIMITS) as server:
+    with serving(tmp_path_factory.mktemp("again"), settings=LIMITS) as server:
         yield server
+        faultless(server)
 
 
 # -- the same id again -----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from server_listener import node, refused, saving, shape_of
+from server_listener import faultless, node, refused, saving, shape_of
 from server_process import WAIT, ServerProcess, serving
 
 LIMITS = {"max_document_bytes": "300K"}
@@ -16,8 +16,9 @@ LIMITS = {"max_document_bytes": "300K"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with serving(tmp_path_factory.mktemp("prompt"), settings=LIMITS) as server:
+    with serving(tmp_path_factory.mktemp("bodies"), settings=LIMITS) as server:
         yield server
+        faultless(server)
 
 
 GOOD = json.dumps({"prompt": saving(5, "good")}).encode()

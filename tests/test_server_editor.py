@@ -11,16 +11,15 @@ import server_nodes
 import small_nodes
 from command_line import CommandLine
 from editor_files import EditorFile, subgraph
-from server_listener import refused
+from server_listener import faultless, refused
 from server_process import ServerProcess, serving
-
-LIMITS = {}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with serving(tmp_path_factory.mktemp("prompt"), settings=LIMITS) as server:
+    with serving(tmp_path_factory.mktemp("editor")) as server:
         yield server
+        faultless(server)
 
 
 def text_of(server: ServerProcess, name: str) -> str:
@@ -49,14 +48,14 @@ def editor_file(prefix: str = "editor") -> dict[str, Any]:
         .link(3, 0, 5, "left", "INT", widget=True)
         .node(6, "outer", gives="sum")
         .link(5, 0, 6, "number", "INT")
-        .node(7, "Save", [0, prefix])
-        .link(6, 0, 7, "value", "INT", widget=True)
+        .node(7, "Save", [prefix])
+        .link(6, 0, 7, "value", "INT")
         .node(9, "Count", [3, "muted", 0.5, False, "up"], mode=2, gives="INT")
-        .node(10, "Save", [0, "muted"])
-        .link(9, 0, 10, "value", "INT", widget=True)
+        .node(10, "Save", ["muted"])
+        .link(9, 0, 10, "value", "INT")
         .node(11, "Dice", [12345, "increment", 9], gives="INT")
-        .node(12, "Show", [0])
-        .link(11, 0, 12, "value", "INT", widget=True)
+        .node(12, "Show")
+        .link(11, 0, 12, "value", "INT")
         .defining(inner, outer)
     )
     return file.data
@@ -71,6 +70,7 @@ def test_the_editors_own_file_runs(server: ServerProcess, wrapped: bool) -> None
     entry = server.ended(answer["prompt_id"])
     assert entry["status"]["completed"], entry
     [saved] = entry["outputs"]["7"]["texts"]
+    assert saved["filename"].startswith("wrapped" if wrapped else "bare")
     assert text_of(server, saved["filename"]) == "24"
     assert entry["outputs"]["12"] == {"text": [str(12345 * 7919 % 9)]}
     assert set(entry["outputs"]) == {"7", "12"}
@@ -100,15 +100,16 @@ def test_what_the_conversion_left_out_is_a_warning(server: ServerProcess) -> Non
 
 
 def test_the_command_line_says_the_same_of_an_editors_file(
-    server: ServerProcess, tmp_path: Path
+    server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     call = CommandLine(tmp_path, lambda: (small_nodes, server_nodes))
     good, bad = editor_file(), editor_file()
     by_id = {entry["id"]: entry for entry in bad["nodes"]}
     by_id[11]["widgets_values"][2] = "many"
     by_id[9]["mode"] = 0
     by_id[9]["widgets_values"][0] = 1000
-    by_id[3]["type"] = "Rerout"
+    by_id[5]["type"] = "Addd"
 
     for file, code in ((good, 0), (bad, 3)):
         ours = server.post("/validate", {"prompt": file})
@@ -136,7 +137,7 @@ def found_in(answer: dict[str, Any]) -> dict[str, Any]:
 
 def test_an_editors_file_with_faults_is_refused_as_any_graph(server: ServerProcess) -> None:
     file = EditorFile().node(1, "Count", [-4, "", 0.5, False, "up"], gives="INT")
-    file.node(2, "Save", [0, "x"]).link(1, 0, 2, "value", "INT", widget=True)
+    file.node(2, "Save", ["x"]).link(1, 0, 2, "value", "INT")
 
     answer = refused(server, {"prompt": file.data})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_listener import Graph, fresh, node, refused, saving
+from server_listener import Graph, faultless, fresh, node, refused, saving
 from server_process import ServerProcess, serving
 
 LIMITS = {"max_nodes": "100"}
@@ -15,8 +15,9 @@ LIMITS = {"max_nodes": "100"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with serving(tmp_path_factory.mktemp("prompt"), settings=LIMITS) as server:
+    with serving(tmp_path_factory.mktemp("faults"), settings=LIMITS) as server:
         yield server
+        faultless(server)
 
 
 SAVE = node("Save", value=["1", 0])

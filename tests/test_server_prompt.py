@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from typing import Any
 import pytest
 from server_listener import (
     busy,
+    faultless,
     node,
-    open_gate,
     refused,
     running_ids,
     saving,
@@ -28,6 +27,7 @@ LIMITS = {"max_queue": "3"}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with serving(tmp_path_factory.mktemp("prompt"), settings=LIMITS) as server:
         yield server
+        faultless(server)
 
 
 def text_of(server: ServerProcess, name: str) -> str:
@@ -245,11 +245,3 @@ def test_the_length_of_the_queue_counts_what_runs_and_what_waits(server: ServerP
     for id in ids:
         server.ended(id)
     assert remaining() == {"exec_info": {"queue_remaining": 0}}
-
-
-def test_no_answer_of_this_module_was_a_failure_of_the_server(server: ServerProcess) -> None:
-    said = (server.folder / "stderr.txt").read_text()
-
-    assert not re.search(r"ERROR|Traceback", said), said
-    assert 'status="5' not in server.request("GET", "/metrics").body.decode()
-    open_gate(server, "never-opened")

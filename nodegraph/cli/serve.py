@@ -21,7 +21,7 @@ from .session import Session
 if TYPE_CHECKING:
     from nodegraph.engine import Engine
 
-LAST = 20.0  # seconds after which what is left is ended, whatever it does
+LAST = 20.0  # seconds beyond those for running jobs: then the process ends, whatever it does
 
 
 def serve(session: Session) -> int:
@@ -32,9 +32,7 @@ def serve(session: Session) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("PIL").setLevel(logging.INFO)
-    code = asyncio.run(_serve(session))
-    _end_soon()
-    return code
+    return asyncio.run(_serve(session))
 
 
 async def _serve(session: Session) -> int:
@@ -52,6 +50,7 @@ async def _serve(session: Session) -> int:
         async with running(session.settings, load, stop) as address:
             _greet(session, address)
             error = await end
+            _end_within(session.settings.shutdown_seconds + LAST)
             session.say("ending: what does not finish soon runs again at the next start")
     if isinstance(error, Exception):
         raise error
@@ -101,8 +100,8 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     yield
 
 
-def _end_soon() -> None:
-    """Threads of nodes that never return must not keep the process."""
-    timer = threading.Timer(LAST, os._exit, [0])
+def _end_within(seconds: float) -> None:
+    """Nothing that never returns must keep the process: no node, and no file that is read."""
+    timer = threading.Timer(seconds, os._exit, [0])
     timer.daemon = True
     timer.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from nodegraph.events import Event
 if TYPE_CHECKING:
     from .running import Running
 
-AT_ONCE = 500  # events told before others have their turn on the loop
+AT_ONCE = 0.01  # seconds of telling before others have their turn on the loop
 
 
 class Inbox:
@@ -24,6 +25,7 @@ class Inbox:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._events: deque[tuple[Running, Event]] = deque()
+        self._posted = self._told = 0  # how many events, ever
         self._lock = threading.Lock()
         self._woken = False  # the loop, which will look in here
 
@@ -31,22 +33,26 @@ class Inbox:
         """Have an event told soon. From any thread."""
         with self._lock:
             self._events.append((running, event))
+            self._posted += 1
             wake, self._woken = not self._woken, True
         if wake:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._some)
 
-    def empty(self) -> None:
-        """Tell all that is in here now."""
-        while self._events:
-            self._tell(*self._events.popleft())
+    async def empty(self) -> None:
+        """Wait until all that is in here now has been told."""
+        posted = self._posted
+        while self._told < posted:
+            await asyncio.sleep(0)
 
     def _some(self) -> None:
-        for _ in range(AT_ONCE):
+        end = time.monotonic() + AT_ONCE
+        while time.monotonic() < end:
             with self._lock:
                 if not self._events:
                     self._woken = False
                     return
                 running, event = self._events.popleft()
             self._tell(running, event)
+            self._told += 1
         self._loop.call_soon(self._some)

@@ -27,9 +27,8 @@ from nodegraph.events import (
 )
 
 ATTEMPT = 10**9  # numbers of one attempt: those of the next one are higher
-SHOWN_NODES = 200  # in one progress_state, beside those that run
+SHOWN_NODES = 200  # in one progress_state, and as many of those that run
 PROGRESS = frozenset({"progress", "progress_state"})
-LAST = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,9 @@ class Story:
         return self._state()
 
     def _state(self) -> Message:
-        """Of a very large graph, those that run and those that ended last."""
-        shown = dict.fromkeys([*self._ended, *self.running])
+        """Of a very large graph, those that ended last and those that began last."""
+        at_work = list(self.running)[-SHOWN_NODES:]
+        shown = dict.fromkeys([*self._ended, *at_work])
         states = {id: self._state_of(id) for id in shown if id in self._nodes}
         return self.message("progress_state", nodes=states)
 

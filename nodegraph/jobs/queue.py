@@ -22,7 +22,7 @@ from nodegraph.settings import Settings
 from . import store
 from .ears import Ears
 from .job import Job, Request
-from .journal import Journal, JournalError
+from .journal import Journal
 from .messages import Failure, Message
 from .register import AGAIN, Register
 from .running import Limits, Runner, Running
@@ -267,7 +267,7 @@ class JobQueue:
 
     async def _give_up(self, job: Job) -> None:
         message = (
-            f"the server crashed {job.crashes} times while this job ran, so it is not begun again; "
+            f"the server ended {job.crashes} times while this job ran, so it is not begun again; "
             "retry it if something else was the reason"
         )
         await self._register.fail(job, Failure("ServerEnded", message))
@@ -304,7 +304,7 @@ class JobQueue:
         self.running[job.id] = running
         try:
             running.job = await self._register.write(lambda c: store.begin(c, job, time.time()))
-        except JournalError as error:
+        except Exception as error:
             log.error("job %s cannot be begun: %s", job.id, error)
             self._register.leave(job.id)
             if running.cause in (None, "shutdown"):

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from nodegraph.settings import Settings
@@ -43,6 +44,7 @@ class Register:
         self._settings = settings
         self._recent: OrderedDict[str, list[Message]] = OrderedDict()  # jobs that have ended
         self._unwritten: dict[str, Job] = {}  # those whose end the journal refused
+        self._pruning = False
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -117,13 +119,13 @@ class Register:
         self.timers.close()
 
     def spawn(self, work: Awaitable[None]) -> None:
-        """Do something in a job's name that nobody waits for."""
+        """Do something that nobody waits for."""
 
         async def guarded() -> None:
             try:
                 await work
             except Exception:
-                log.exception("ending a job failed")
+                log.exception("what was left to do in the queue failed")
 
         task = asyncio.ensure_future(guarded())
         self._tasks.add(task)
@@ -132,28 +134,35 @@ class Register:
     async def _write_down(self, job: Job) -> None:
         """Have it in the journal that a job has ended; if that is refused, once more later."""
         try:
-            await self.write(lambda c: self._end_and_prune(c, job))
+            await self.write(lambda c: store.end(c, job))
         except JournalError as error:
             log.error("job %s has ended, which could not be written down: %s", job.id, error)
             self._unwritten[job.id] = job
             self.timers.within("unwritten", AGAIN, self._write_again)
         else:
             self._unwritten.pop(job.id, None)
+            if not self._pruning:
+                self._pruning = True
+                self.spawn(self._prune())
 
     def _write_again(self) -> None:
         for job in self._unwritten.values():
             self.spawn(self._write_down(job))
 
-    def _end_and_prune(self, connection: sqlite3.Connection, job: Job) -> None:
-        store.end(connection, job)
+    async def _prune(self) -> None:
+        """Forget what is too old or too much; once, for all that have ended meanwhile."""
         settings = self._settings
-        store.prune(
-            connection,
+        prune = partial(
+            store.prune,
             jobs=settings.history_jobs,
             days=settings.history_days,
             nbytes=settings.history_bytes,
             now=time.time(),
         )
+        try:
+            await self.write(prune)
+        finally:
+            self._pruning = False
 
 
 def idle_of(job: Job) -> Running:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from nodegraph.computing import compute_alone
 from nodegraph.context import CancelToken
 from nodegraph.documents import Document
 from nodegraph.events import (
@@ -142,6 +143,7 @@ class Runner:
                 emit(event)
 
         try:
+            compute_alone()  # this thread copies results, while others may be sampling
             document = Document(job.request.document)
             checked = engine.check_document(document, targets=list(job.request.targets))
             return engine.run(

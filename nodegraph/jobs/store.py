@@ -139,17 +139,20 @@ def prune(
     connection: sqlite3.Connection, *, jobs: int, days: float | None, nbytes: int, now: float
 ) -> int:
     """Forget the oldest finished jobs past any of these bounds; how many those were."""
-    before = connection.total_changes
-    if days is not None:
-        connection.execute("DELETE FROM jobs WHERE ended < ?", (now - days * DAY,))
-    connection.execute(
-        "DELETE FROM jobs WHERE ended IS NOT NULL AND seq NOT IN (SELECT seq FROM ("
-        " SELECT seq, row_number() OVER newest AS place, sum(size) OVER newest AS bytes"
-        " FROM jobs WHERE ended IS NOT NULL WINDOW newest AS (ORDER BY ended DESC, seq DESC)"
-        ") WHERE place <= ? AND bytes <= ?)",
-        (jobs, nbytes),
-    )
-    return connection.total_changes - before
+    begin = float("-inf") if days is None else now - days * DAY
+    count, total = connection.execute(
+        "SELECT count(*), coalesce(sum(size), 0) FROM jobs WHERE ended IS NOT NULL"
+    ).fetchone()
+    doomed: list[tuple[int]] = []
+    for seq, size, ended in connection.execute(
+        "SELECT seq, size, ended FROM jobs WHERE ended IS NOT NULL ORDER BY ended, seq"
+    ):
+        if count <= jobs and total <= nbytes and ended >= begin:
+            break
+        doomed.append((seq,))
+        count, total = count - 1, total - size
+    connection.executemany("DELETE FROM jobs WHERE seq = ?", doomed)
+    return len(doomed)
 
 
 def names_of(connection: sqlite3.Connection, job: str, request: str) -> list[Given]:

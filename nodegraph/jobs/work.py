@@ -68,7 +68,7 @@ class Work:
             result = await self._in_thread(engine, running)
         except Exception as error:
             result = error
-        self._inbox.empty()
+        await self._inbox.empty()
         running.over = True
         self._register.forget_timers(id)
         if running.cause == "shutdown" and was_stopped(running, result):

@@ -74,10 +74,10 @@ async def running(
         runner = Connections(make_app(server), shutdown_timeout=2.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        address = await _listen(runner, settings, server.access)
         # First of all at the end: clients hear of the jobs that finish, and submit no more.
         stack.push_async_callback(server.queue.close, settings.shutdown_seconds)
-        await server.queue.start()
+        await server.queue.start()  # before anybody can ask, and be told that there are no jobs
+        address = await _listen(runner, settings, server.access)
         server.backend.start()
         yield address
 
@@ -233,6 +233,6 @@ async def _close_sockets(server: Server) -> None:
 
 async def _end_engine(server: Server) -> None:
     engine = server.backend.loaded
-    server.live.close()
+    await asyncio.to_thread(server.live.close)  # it waits for a preview that is being made
     if engine is not None:
         await asyncio.to_thread(engine.close, cancel=True)

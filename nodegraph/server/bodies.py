@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -18,19 +19,24 @@ MAX_DEPTH = 100  # of lists and objects in each other
 # them than any graph has would stop the server for many seconds, and fill the memory.
 MAX_PARTS = 4_000_000
 SMALL = 1 << 20  # bytes that are parsed on the event loop
+PATIENCE = 60.0  # seconds in which some more of a body must come
 
 T = TypeVar("T")
 
 
 async def read_bytes(request: web.Request, limit: int) -> bytes:
-    """The body. Refused (413) once it is longer than `limit` bytes."""
+    """The body. Refused: 413 once it is longer than `limit` bytes, 408 if it stops coming."""
     declared = request.content_length
     if declared is not None and declared > limit:
         raise too_large(limit)
     parts: list[bytes] = []
     size = 0
     try:
-        async for chunk in request.content.iter_chunked(1 << 18):
+        while True:
+            async with patience():
+                chunk = await request.content.read(1 << 18)
+            if not chunk:
+                return b"".join(parts)
             size += len(chunk)
             if size > limit:
                 raise too_large(limit)
@@ -38,7 +44,17 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
     except web.RequestPayloadError:
         details = "its Content-Encoding or Transfer-Encoding does not fit what was sent"
         raise bad_request("The body cannot be read", details) from None
-    return b"".join(parts)
+
+
+@asynccontextmanager
+async def patience() -> AsyncIterator[None]:
+    """Around waiting for more of a body. Refused (408) for a client that sends nothing."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield
+    except TimeoutError:
+        details = f"nothing came for {PATIENCE:g} s: send it again"
+        raise Refused(408, "too_slow", "The request did not come to its end", details) from None
 
 
 async def read_json(request: web.Request, limit: int, *, empty: Any = None) -> Any:

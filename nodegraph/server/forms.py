@@ -16,7 +16,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http import HttpProcessingError
 
 from .answers import bad_request
-from .bodies import too_large
+from .bodies import patience, too_large
 from .storing import refusing
 
 PARTS = 32  # that a form may have
@@ -39,8 +39,8 @@ async def read_form(request: web.Request, name: str, content: IO[bytes], limit: 
 
     limit: bytes that the file may have.
 
-    Refused: 400 for what is no such form, has no such file, or ends too early; 413 as soon as the
-    file is too long; 507 if the disk takes no more.
+    Refused: 400 for what is no such form, has no such file, or ends too early; 408 if it stops
+    coming; 413 as soon as the file is too long; 507 if the disk takes no more.
     """
     if request.content_type != "multipart/form-data":
         raise bad_request("The body is not a form", "send it as multipart/form-data")
@@ -50,7 +50,8 @@ async def read_form(request: web.Request, name: str, content: IO[bytes], limit: 
     with _reading():
         reader = await request.multipart()
         for _ in range(PARTS):
-            part = await reader.next()
+            async with patience():
+                part = await reader.next()
             if part is None:
                 return _complete(form, name)
             await _read_part(part, form, name, limit)
@@ -74,7 +75,8 @@ async def _read_part(part: object, form: Form, name: str, limit: int) -> None:
 async def _read_text(part: BodyPartReader) -> str:
     text = bytearray()
     while not part.at_eof():
-        text += await part.read_chunk(CHUNK)
+        async with patience():
+            text += await part.read_chunk(CHUNK)
         if len(text) > FIELD:
             raise too_large(FIELD)
     return text.decode("utf-8")
@@ -83,7 +85,8 @@ async def _read_text(part: BodyPartReader) -> str:
 async def _read_file(part: BodyPartReader, content: IO[bytes], limit: int) -> None:
     size = 0
     while not part.at_eof():
-        chunk = await part.read_chunk(CHUNK)
+        async with patience():
+            chunk = await part.read_chunk(CHUNK)
         size += len(chunk)
         if size > limit:
             raise too_large(limit)

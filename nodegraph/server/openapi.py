@@ -56,7 +56,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         found["parameters"] = parameters
     if route.body is not None:
-        found["requestBody"] = {"content": _content(route.body), "required": False}
+        found["requestBody"] = {"content": _content(route.body), "required": not route.optional}
     return found
 
 
@@ -65,6 +65,8 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.answer is not None:
         ok["content"] = _content(route.answer)
     responses = {"200": ok, "400": _error("the request is wrong")}
+    if route.body is not None:
+        responses["408"] = _error("the body did not come to its end")
     for status, text in route.statuses.items():
         plain = {"description": text}
         responses[str(status)] = plain if status < 400 else _error(text)
@@ -78,10 +80,11 @@ def _error(text: str) -> dict[str, Any]:
     return {"description": text, "content": {"application/json": shape}}
 
 
-def _content(what: Schema | str) -> dict[str, Any]:
+def _content(what: Schema | str | tuple[str, Schema]) -> dict[str, Any]:
     if isinstance(what, str):
-        return {what: {"schema": {}}}
-    return {"application/json": {"schema": _plain(what)}}
+        what = (what, {})
+    media, schema = what if isinstance(what, tuple) else ("application/json", what)
+    return {media: {"schema": _plain(schema)}}
 
 
 def _in_path(route: Route) -> list[dict[str, Any]]:

@@ -59,7 +59,8 @@ class Route:
 
     path:     with `{name}` for a segment; a segment may hold an encoded `/`.
     answer:   the schema of the JSON in the 200; None: there is no body; a text: its media type.
-    body:     the schema of the request's JSON, or the media type of what else it is.
+    body:     the schema of the request's JSON, or the media type of what else it is, or both.
+    optional: the body may be left out.
     statuses: beside 200 and 400, with what they mean.
     open:     answered without a token, and to any page.
     doubled:  also at /api.
@@ -71,7 +72,8 @@ class Route:
     summary: str
     tag: str
     query: tuple[Param, ...] = ()
-    body: Schema | str | None = None
+    body: Schema | str | tuple[str, Schema] | None = None
+    optional: bool = False
     answer: Schema | str | None = None
     statuses: Mapping[int, str] = field(default_factory=dict)
     open: bool = False

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from .route import ANYTHING, NUMBER, OBJECT, TEXT, TRUTH, WHOLE, Schema, array, record
 
+
+def maybe(schema: Schema) -> Schema:
+    """The same, or null, which counts as missing."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
 NULL: Schema = {"type": "null"}
 TIME: Schema = {"type": ["integer", "null"], "description": "milliseconds since the epoch"}
 OPTIONAL_TEXT: Schema = {"type": ["string", "null"]}
@@ -22,17 +28,17 @@ SUBMISSION: Schema = {
     "properties": {
         "prompt": {"type": "object", "description": "a graph, in API or editor format"},
         "prompt_id": {
-            "type": "string",
+            "type": ["string", "null"],
             "pattern": "^[!-~]{1,200}$",
             "description": "the job's id; the same once more is the same job",
         },
-        "client_id": {"type": "string", "description": "who gets the events"},
-        "number": {**PLACE, "description": "place in the queue; lower ones run first"},
-        "front": {"type": "boolean", "description": "run it next"},
-        "extra_data": {"type": "object"},
-        "partial_execution_targets": array(TEXT),
+        "client_id": {"type": ["string", "null"], "description": "who gets the events"},
+        "number": {**maybe(PLACE), "description": "place in the queue; lower ones run first"},
+        "front": {"type": ["boolean", "null"], "description": "run it next"},
+        "extra_data": maybe(OBJECT),
+        "partial_execution_targets": maybe(array(TEXT)),
         "deadline": {
-            "type": "number",
+            "type": ["number", "null"],
             "exclusiveMinimum": 0,
             "maximum": 366 * 86400,
             "description": "seconds from now in which it must have ended",
@@ -49,9 +55,12 @@ VALIDATED = record(
 ITEM: Schema = {"type": "array", "items": {}, "minItems": 5, "maxItems": 5}
 QUEUE = record({"queue_running": array(ITEM), "queue_pending": array(ITEM)})
 QUEUE_STATE = record({"paused": TRUTH, "running": WHOLE, "pending": WHOLE})
-CLEAR_OR_DELETE = record({}, clear=TRUTH, delete=array(TEXT))
-INTERRUPT = record({}, prompt_id=TEXT)
-FREE = record({}, unload_models=TRUTH, free_memory=TRUTH)
+CLEAR_OR_DELETE = record({}, clear=maybe(TRUTH), delete=maybe(array(TEXT)))
+INTERRUPT = record({}, prompt_id=maybe(TEXT))
+FREE = record({}, unload_models=maybe(TRUTH), free_memory=maybe(TRUTH))
+SOME_JOBS = record({}, job_ids=maybe(array(TEXT)))
+FROM_ZERO: Schema = {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**53}
+FROM_ONE: Schema = {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**53}
 SUMMARY = record(
     {
         "id": TEXT,
@@ -79,8 +88,11 @@ PAGE = record(
 JOBS = record({"jobs": array(SUMMARY), "pagination": PAGE})
 MOVE: Schema = {
     "type": "object",
-    "properties": {"number": PLACE, "front": {"const": True}},
-    "anyOf": [{"required": ["number"]}, {"required": ["front"]}],
+    "properties": {"number": maybe(PLACE), "front": maybe(TRUTH)},
+    "anyOf": [
+        {"required": ["number"], "properties": {"number": PLACE}},
+        {"required": ["front"], "properties": {"front": {"const": True}}},
+    ],
 }
 MOVED = record({"prompt_id": TEXT, "number": NUMBER})
 DEVICE = record(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from aiohttp import WSCloseCode, web
 
 MAX_BYTES = 8 << 20  # that wait for one client, without results
-MAX_RESULTS = 64 << 20  # bytes of results that wait when one more is to
+MAX_RESULTS = 256 << 20  # bytes of results that wait when one more is to
 MAX_FRAMES = 10_000
 BEHIND = 64  # frames that wait for a client that keeps up
 ROOM = 1 << 20  # bytes below which results, which may be large, are put in

@@ -12,7 +12,7 @@ from nodegraph.jobs import Query, Status, store
 from .. import schema
 from ..answers import answer, empty
 from ..bodies import field, read_object, texts, whole
-from ..route import OBJECT, WHOLE, Param, Routes
+from ..route import OBJECT, Param, Routes
 from ..server import Server
 from ..shapes import history
 
@@ -25,8 +25,8 @@ ENDED = (Status.SUCCESS, Status.ERROR, Status.CANCELLED)
     "/history",
     "Jobs that have ended, oldest first",
     query=(
-        Param("max_items", WHOLE, "how many; without an offset, the newest"),
-        Param("offset", WHOLE, "how many of the oldest to leave out"),
+        Param("max_items", schema.FROM_ZERO, "how many; without an offset, the newest"),
+        Param("offset", schema.FROM_ZERO, "how many of the oldest to leave out"),
         Param("q", help="a text that stands in the graph or the outputs"),
     ),
     answer=OBJECT,
@@ -43,7 +43,7 @@ async def get_history(server: Server, request: web.Request) -> web.Response:
     return answer(history(reversed(jobs) if newest else jobs))
 
 
-@routes.get("/history/{prompt_id}", "One job that has ended; {} for another", answer=OBJECT)
+@routes.get("/history/{prompt_id:[^/]+}", "One job that has ended; {} for another", answer=OBJECT)
 async def get_entry(server: Server, request: web.Request) -> web.Response:
     job = await server.queue.find(request.match_info["prompt_id"])
     return answer(history([job] if job is not None and job.status.ended else []))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -20,6 +22,10 @@ from .queue import SMALL, UNWRITABLE, number_of
 routes = Routes("jobs")
 
 STATUSES = {name: status for status, name in NAMES.items()}
+SOME_STATUSES = {
+    "type": "string",
+    "pattern": f"^({'|'.join(STATUSES)})?(,({'|'.join(STATUSES)})?)*$",
+}
 NO_JOB = {404: "there is no such job"}
 CANCELLED = record({"cancelled": TRUTH})
 
@@ -28,12 +34,12 @@ CANCELLED = record({"cancelled": TRUTH})
     "/jobs",
     "Jobs in every state, by page",
     query=(
-        Param("status", help=f"some of {', '.join(STATUSES)}, with commas"),
+        Param("status", SOME_STATUSES, f"some of {', '.join(STATUSES)}, with commas"),
         Param("workflow_id"),
         Param("sort_by", {"enum": ["created_at", "execution_duration"]}),
         Param("sort_order", {"enum": ["asc", "desc"]}),
-        Param("limit", {"type": "integer", "minimum": 1}),
-        Param("offset", {"type": "integer", "minimum": 0}),
+        Param("limit", schema.FROM_ONE),
+        Param("offset", schema.FROM_ZERO),
         Param("q", help="a text that stands in the graph or the outputs"),
     ),
     answer=schema.JOBS,
@@ -64,15 +70,15 @@ async def get_jobs(server: Server, request: web.Request) -> web.Response:
     return answer({"jobs": [job_summary(job) for job in jobs], "pagination": page})
 
 
-@routes.get("/jobs/{id}", "One job in full", answer=schema.JOB, statuses=NO_JOB)
+@routes.get("/jobs/{id:[^/]+}", "One job in full", answer=schema.JOB, statuses=NO_JOB)
 async def get_job(server: Server, request: web.Request) -> web.Response:
     return answer(job_details(await _find(server, request)))
 
 
 @routes.get(
-    "/jobs/{id}/events",
+    "/jobs/{id:[^/]+}/events",
     "What has happened in a job, from a number on; progress left out",
-    query=(Param("since", WHOLE, "the number of the last one that is known"),),
+    query=(Param("since", schema.FROM_ZERO, "the number of the last one that is known"),),
     answer=record({"events": array(record({"n": WHOLE, "type": TEXT, "data": OBJECT}))}),
     statuses=NO_JOB,
 )
@@ -86,7 +92,7 @@ async def get_events(server: Server, request: web.Request) -> web.Response:
 @routes.post(
     "/jobs/cancel",
     "Cancel jobs, whether they wait or run",
-    body=record({"job_ids": array(TEXT)}),
+    body=schema.SOME_JOBS,
     answer=CANCELLED,
     statuses=UNWRITABLE,
 )
@@ -97,7 +103,7 @@ async def cancel_jobs(server: Server, request: web.Request) -> web.Response:
 
 
 @routes.post(
-    "/jobs/{id}/cancel",
+    "/jobs/{id:[^/]+}/cancel",
     "Cancel a job, whether it waits or runs",
     answer=CANCELLED,
     statuses={**NO_JOB, 503: UNWRITABLE[503]},
@@ -108,7 +114,7 @@ async def cancel_job(server: Server, request: web.Request) -> web.Response:
 
 
 @routes.post(
-    "/jobs/{id}/retry",
+    "/jobs/{id:[^/]+}/retry",
     "Submit a job that has ended once more, as a new one",
     answer=schema.SUBMITTED,
     statuses={
@@ -123,12 +129,15 @@ async def retry_job(server: Server, request: web.Request) -> web.Response:
     if not job.status.ended:
         raise Refused(409, "not_ended", "The job has not ended", f"it is {job.status.value}")
     submission = again(job)
-    new = await enqueue(server, job.request, submission, retry_of=job.id)
+    seconds = submission.deadline
+    deadline = None if seconds is None else time.time() + seconds
+    request_again = replace(job.request, deadline=deadline)
+    new = await enqueue(server, request_again, submission, retry_of=job.id)
     return answer({"prompt_id": new.id, "number": as_number(new.number), "node_errors": {}})
 
 
 @routes.post(
-    "/jobs/{id}/move",
+    "/jobs/{id:[^/]+}/move",
     "Give a waiting job another place in the queue",
     body=schema.MOVE,
     answer=schema.MOVED,

@@ -48,6 +48,7 @@ async def post_queue(server: Server, request: web.Request) -> web.Response:
     "/interrupt",
     "Stop what runs: everything, or the job with the prompt_id",
     body=schema.INTERRUPT,
+    optional=True,
     statuses={413: UNWRITABLE[413]},
 )
 async def interrupt(server: Server, request: web.Request) -> web.Response:
@@ -84,6 +85,7 @@ async def get_state(server: Server, _request: web.Request) -> web.Response:
     "/free",
     "Free memory: models that are not in use, cached results as well",
     body=schema.FREE,
+    optional=True,
     statuses={413: UNWRITABLE[413]},
 )
 async def free(server: Server, request: web.Request) -> web.Response:

@@ -18,12 +18,18 @@ from ..answers import answer, bad_request
 from ..bodies import as_object, field, parse_json
 from ..forms import Form, read_form
 from ..pictures import SUFFIXES, format_of, masked
-from ..places import find, place_of, trimmed
-from ..route import TEXT, Routes, record
+from ..places import PLACES, find, place_of, trimmed
+from ..route import TEXT, Routes, Schema, record
 from ..server import Server
 from ..storing import DEEPEST, refusing, store
 
 STORED = record({"name": TEXT, "subfolder": TEXT, "type": TEXT})
+FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+FIELDS: dict[str, Schema] = {
+    "overwrite": {"type": "string", "description": "true: in the place of a file of that name"},
+    "type": {"type": "string", "enum": ["", *PLACES], "description": "input by default"},
+    "subfolder": TEXT,
+}
 STATUSES = {413: "the upload is too large", 507: "the disk takes no more"}
 
 routes = Routes("files")
@@ -60,7 +66,7 @@ class Target:
 @routes.post(
     "/upload/image",
     "Put a picture into input, or into output or temp",
-    body="multipart/form-data",
+    body=("multipart/form-data", record({"image": FILE}, **FIELDS)),
     answer=STORED,
     statuses=STATUSES,
 )
@@ -74,7 +80,7 @@ async def upload_image(server: Server, request: web.Request) -> web.Response:
 @routes.post(
     "/upload/mask",
     "Put a picture with new transparency beside the original",
-    body="multipart/form-data",
+    body=("multipart/form-data", record({"image": FILE, "original_ref": TEXT}, **FIELDS)),
     answer=STORED,
     statuses={403: "the original leads out of its folder", 404: "there is no original", **STATUSES},
 )

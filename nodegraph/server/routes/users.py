@@ -164,6 +164,7 @@ async def user_file(server: Server, request: web.Request) -> web.StreamResponse:
     "Write a file of the user's",
     query=(OVERWRITE, FULL),
     body="application/octet-stream",
+    optional=True,
     answer=NAME_OR_FILE,
     statuses={413: "it is too large", **WRITING},
 )

@@ -200,6 +200,8 @@ class Folders:
 
     def _missing(self, kind: str, name: str, roots: tuple[Path, ...]) -> FileMissing:
         names = self.list(kind)
+        if kind in self.kinds and self.kinds[kind].open:
+            names = tuple(os.path.splitext(found)[0] for found in names)
         # The message may reach a stranger, who learns no path of this computer from it.
         looked = ", ".join(dict.fromkeys("/".join(root.parts[-2:]) for root in roots))
         hint = _nearest(name, names) if names else "; there is none: put files there"

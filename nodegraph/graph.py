@@ -28,6 +28,7 @@ from .traversal import dependants, find_cycle, natural, reached, reading
 MAX_NODES = 100_000
 MAX_BYTES = 64 * 2**20
 MAX_CYCLES = 20  # reported at once
+CYCLE_WORK = 200_000  # nodes that are walked for more of them than the first
 MAX_NEAREST = 100  # unknown names that a nearest one is looked for
 LONGEST_PATH = 40  # nodes of a cycle that are printed
 MAX_DEPENDANTS = 100  # wanted nodes that are named beside a fault that stops them
@@ -302,7 +303,7 @@ class _Check:
 
     def report_cycles(self) -> None:
         edges = dict(self.edges)
-        for _ in range(MAX_CYCLES):
+        for _ in range(max(1, min(MAX_CYCLES, CYCLE_WORK // max(1, len(edges))))):
             cycle = find_cycle(edges)
             if not cycle:
                 return

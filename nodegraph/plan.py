@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .context import Precision
+from .errors import FileMissing
 from .expansion import Link
 from .graph import Graph, Node, literals_of
 from .node import NodeType
-from .ports import FileOf, Port
+from .ports import FileOf, FilesIn, Port, Text
 from .traversal import natural, post_order
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Keys:
     def step(self, node: Node, upstream: Mapping[str, str | None]) -> Step:
         """The step of a node, given the contents of the nodes it reads from."""
         by_name = node.type.by_name
-        late = any(isinstance(by_name[name].widget, FileOf) for name, _ in node.links())
+        late = any(by_name[name].names_files for name, _ in node.links())
         try:
             return self._step(node, node.inputs, upstream, known=not late)
         except Exception:  # whatever it is, the run meets it again, and says which node has it
@@ -117,11 +118,11 @@ class Keys:
         known: bool,
     ) -> Step:
         files = {
-            port.name: self._files(port, port.widget, inputs[port.name])
+            port.name: self._files(port, inputs[port.name])
             for port in node.type.inputs
-            if isinstance(port.widget, FileOf)
+            if port.names_files
         }
-        uses = tuple(use for several in files.values() for use in several)
+        uses = tuple(use for several in files.values() for use in several if use.sha256)
         if not (known and node.type.cached) or _unknown(inputs, upstream):
             return Step(node, None, None, uses)
         content = self._digest(node.type, inputs, upstream, files)
@@ -141,9 +142,7 @@ class Keys:
             if isinstance(value, Link):
                 parts[port.name] = ["link", upstream[value.node], value.slot]
             elif files.get(port.name):
-                hashes = [use.sha256 for use in files[port.name]]
-                # One name, and a list of one, give results of different shape.
-                parts[port.name] = ["file" if isinstance(value, str) else "files", hashes]
+                parts[port.name] = _by_content(port, value, files[port.name])
             else:
                 parts[port.name] = ["value", value]
         fingerprint = ""
@@ -156,14 +155,26 @@ class Keys:
         made_by = [KEY_FORMAT, kind.identity, kind.version, *ran_as]
         return _hash([made_by, parts, fingerprint])
 
-    def _files(self, port: Port, widget: FileOf, given: Any) -> list[FileUse]:
-        """The files that a name, or several, stand for; none if that is not known here."""
-        if self.folders is None or self.hashes is None or given in widget.extra:
+    def _files(self, port: Port, given: Any) -> list[FileUse]:
+        """The files that a value, or several, stand for; none if that is not known here."""
+        values = [given] if isinstance(given, str) else given
+        if self.folders is None or self.hashes is None or not isinstance(values, (list, tuple)):
             return []
-        names = [given] if isinstance(given, str) else given
-        if not isinstance(names, (list, tuple)):
+        texts = [value for value in values if isinstance(value, str)]
+        widget = port.widget
+        if isinstance(widget, Text) and widget.files is not None:
+            names = dict.fromkeys(name for text in texts for name in widget.files.names(text))
+            return [self._named(port.name, widget.files, name) for name in names]
+        if not isinstance(widget, FileOf) or given in widget.extra:
             return []
-        return [self._file(port.name, widget, name) for name in names if isinstance(name, str)]
+        return [self._file(port.name, widget, name) for name in texts]
+
+    def _named(self, input: str, files: FilesIn, name: str) -> FileUse:
+        """A file that a text names; without a hash where it is not there."""
+        try:
+            return self._file(input, FileOf(files.kind), name)
+        except FileMissing:
+            return FileUse(input, files.kind, name, "")
 
     def _file(self, input: str, widget: FileOf, name: str) -> FileUse:
         if name in widget.extra or self.folders is None or self.hashes is None:
@@ -188,12 +199,21 @@ def make_plan(graph: Graph, keys: Keys, *, targets: Sequence[str] | None = None)
     return Plan(tuple(steps), tuple(wanted), graph.document, keys)
 
 
+def _by_content(port: Port, value: Any, uses: Sequence[FileUse]) -> list[Any]:
+    """What a value that names files is worth in a key."""
+    hashes = [use.sha256 for use in uses]
+    if isinstance(port.widget, Text):
+        return ["value", value, hashes]
+    # One name, and a list of one, give results of different shape.
+    return ["file" if isinstance(value, str) else "files", hashes]
+
+
 def _names_among(kind: NodeType, arrived: Mapping[str, Any]) -> dict[str, Any]:
     """The file names among the values that arrived: these take the place of their links."""
     return {
         name: value
         for name, value in arrived.items()
-        if isinstance(kind.by_name[name].widget, FileOf) and isinstance(value, (str, tuple))
+        if kind.by_name[name].names_files and isinstance(value, (str, tuple))
     }
 
 

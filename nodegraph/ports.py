@@ -6,8 +6,9 @@ The classes with which a signature says more than a type does: a widget (`Number
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 MAX_SEED = 2**64 - 1
 
@@ -22,12 +23,15 @@ REQUIRED: Any = _Required()
 
 @dataclass(frozen=True)
 class Number:
-    """The range a numeric input accepts (inclusive), and how its widget moves and rounds."""
+    """The range a numeric input accepts (inclusive), and how its widget moves and rounds.
+
+    round: to multiples of this; None leaves it to the canvas, False asks it not to round at all.
+    """
 
     min: float | None = None
     max: float | None = None
     step: float | None = None
-    round: float | None = None
+    round: float | Literal[False] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,24 @@ class Seed:
 
 
 @dataclass(frozen=True)
+class FilesIn:
+    """Files that a text names: of which kind, and what finds their names in the text.
+
+    Their content is part of the step's key; one that is not there is no fault of the graph.
+    """
+
+    kind: str
+    names: Callable[[str], Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Text:
-    """How a STRING is edited."""
+    """How a STRING is edited, and the files it may name."""
 
     multiline: bool = False
     dynamic_prompts: bool = False
     placeholder: str = ""
+    files: FilesIn | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,12 @@ class Port:
     lazy: bool = False
     socket: bool = False
     is_list: bool = False
+
+    @property
+    def names_files(self) -> bool:
+        """Whether its value says which files the node reads."""
+        widget = self.widget
+        return isinstance(widget, FileOf) or (isinstance(widget, Text) and widget.files is not None)
 
     @property
     def required(self) -> bool:

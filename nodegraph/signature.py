@@ -185,7 +185,7 @@ class _Reader:
             self.fail(f"{where}: {type(widget).__name__} is for str, not {port.type}")
         if port.lazy and port.is_list:
             self.fail(f"{where}: a list port cannot be lazy")
-        if port.lazy and isinstance(widget, FileOf):
+        if port.lazy and port.names_files:
             self.fail(f"{where}: the name of a file cannot be lazy: it is part of the step's key")
         if isinstance(widget, Number):
             self.check_number(widget, port.type == "INT", where)
@@ -195,7 +195,7 @@ class _Reader:
     def check_number(self, widget: Number, whole: bool, where: str) -> None:
         for label in ("min", "max", "step", "round"):
             value = getattr(widget, label)
-            if value is None:
+            if value is None or (label == "round" and value is False):
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
                 self.fail(f"{where}: {label} {value!r} is not a number")

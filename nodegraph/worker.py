@@ -23,7 +23,6 @@ from .failures import as_execution_error, forget_frames
 from .literals import Literals
 from .manifest import describe
 from .plan import Keys
-from .ports import FileOf
 from .subgraph import Grown, collected, grow
 from .tasks import Task, Value
 from .values import Many, nbytes
@@ -96,7 +95,7 @@ class Worker:
         names = {
             port.name: _names(inputs[port.name])
             for port in node.type.inputs
-            if isinstance(port.widget, FileOf) and isinstance(node.inputs[port.name], Link)
+            if port.names_files and isinstance(node.inputs[port.name], Link)
         }
         task.step = self.keys.complete(node, contents, names)
         if task.step.key is None:

@@ -5,7 +5,23 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-CORE = ("types", "loaders", "text", "latent", "sampling", "vae", "image", "latent_files")
+CORE = (
+    "types",
+    "loaders",
+    "text",
+    "latent",
+    "sampling",
+    "samplers",
+    "sigmas",
+    "guiding",
+    "model_tweaks",
+    "vae",
+    "image",
+    "latent_files",
+    "lora",
+    "merging",
+    "model_saving",
+)
 
 
 def modules() -> tuple[ModuleType, ...]:

@@ -6,34 +6,49 @@ Between the two, x is the latent times the model's scale, on the run's device.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nodegraph import Context, NodeGraphError
+from nodes.diffusion.condition import Condition
 from nodes.diffusion.driver import sample
 from nodes.diffusion.guidance import Clip as ClipX0
 from nodes.diffusion.guidance import DynamicThreshold, Threshold, needs_uncond
-from nodes.diffusion.inpaint import Inpaint, resize_mask, start
-from nodes.diffusion.job import Job
-from nodes.diffusion.noise import BatchNoise, initial_noise, known_region_noise
+from nodes.diffusion.inpaint import Gate, Inpaint, resize_mask, start
+from nodes.diffusion.job import Job, Middle
 from nodes.diffusion.packing import Network
-from nodes.diffusion.samplers import SAMPLERS
+from nodes.diffusion.samplers import SAMPLERS, Method, SamplerFactory, noise_for
 from nodes.diffusion.samplers import Sampler as Steps
 from nodes.diffusion.times import spaced_times
 from nodes.fitting import conditions, fit
+from nodes.models.freeu import FreeU
 from nodes.previews import LatentPreview, maps_in
+from nodes.randomness import Noise
 from nodes.types import Conditioning, Latent, Model, Sampler
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """What pulls where: conditioning for and against, and how hard."""
+    """What pulls where: conditioning for and against, and how hard.
+
+    `middle` stands between the two: `middle_cfg` pulls from the negative to it, `cfg` from it to
+    the positive; see `nodes.diffusion.job.Middle`. `negative` None: there is nothing to pull from.
+    """
 
     positive: Conditioning
-    negative: Conditioning
+    negative: Conditioning | None
     cfg: float
+    middle: Conditioning | None = None
+    middle_cfg: float = 1.0
+    nested: bool = False
+
+    @property
+    def needs_negative(self) -> bool:
+        return needs_uncond(self.cfg if self.middle is None else self.middle_cfg)
 
 
 @dataclass(frozen=True)
@@ -53,35 +68,38 @@ def denoise(
     *,
     seed: int,
     add_noise: bool = True,
+    per_image: bool = False,
     context: Context,
 ) -> Denoised:
     """Run a sampler from `latent` under noise of level sigmas[0] down the levels `sigmas`.
 
-    With fewer than two levels there is nothing to do, and the latent comes back. Raises
-    NodeGraphError where latent, conditioning and model do not fit each other, Cancelled within a
-    step of being asked to stop.
+    `seed`, `add_noise` and `per_image` are a `Noise`. With fewer than two levels there is nothing
+    to do, and the latent comes back. Raises NodeGraphError where latent, conditioning and model do
+    not fit each other, Cancelled within a step of being asked to stop.
     """
     latent = fit(latent, model)
     sigmas = respaced(sampler, sigmas, model)
     if len(sigmas) < 2:
         return Denoised(latent, latent)
     estimates = _Estimates(model, context)
-    job = _job(model, latent, guidance, sampler, sigmas, seed, add_noise, estimates)
+    noise = Noise(seed, add_noise, per_image)
+    job = _job(model, latent, guidance, sampler, sigmas, noise, estimates)
     with context.need_models().lease(model.source, context.device) as module:
-        result = sample(job, network_of(module))
+        result = sample(job, network_of(module, model.tweaks.freeu))
     estimate = result if estimates.last is None else estimates.last
     return Denoised(
         latent.with_samples(result / model.scale), latent.with_samples(estimate / model.scale)
     )
 
 
-def network_of(module: nn.Module) -> Network:
+def network_of(module: nn.Module, freeu: Sequence[FreeU] = ()) -> Network:
     """A UNet as the driver calls it: float32 outside, the module's own dtype inside."""
     dtype = next(module.parameters()).dtype
+    always: dict[str, Any] = {"freeu": tuple(freeu)} if freeu else {}
 
-    def network(x: Tensor, t: Tensor, tokens: Tensor | None) -> Tensor:
+    def network(x: Tensor, t: Tensor, tokens: Tensor | None, **options: Any) -> Tensor:
         given = None if tokens is None else tokens.to(dtype)
-        output: Tensor = module(x.to(dtype), t, given)
+        output: Tensor = module(x.to(dtype), t, given, **always, **options)
         return output.float()
 
     return network
@@ -97,7 +115,7 @@ def respaced(sampler: Sampler, sigmas: Tensor, model: Model) -> Tensor:
     schedule = model.sampling.schedule
     first, last = schedule.sigma_to_t(float(sigmas[0])), float(sigmas[-1])
     lowest = schedule.sigma_to_t(last) + 1 if last > 0 else 0
-    total, span = len(schedule.sigmas), first - lowest
+    total, span = schedule.last_time + 1, first - lowest
     steps = min(len(sigmas) - 1, span + 1)
     if steps < 1:
         return sigmas
@@ -107,8 +125,8 @@ def respaced(sampler: Sampler, sigmas: Tensor, model: Model) -> Tensor:
 
 
 class _Estimates:
-    """Called at each step: keeps the last estimate, offers it as a preview, reports progress, and
-    so notices a cancel."""
+    """Called at each step: offers the estimate as a preview and reports progress. `keep` is called
+    with every estimate, also those within a step. Both notice a cancel."""
 
     def __init__(self, model: Model, context: Context) -> None:
         self.context = context
@@ -117,8 +135,11 @@ class _Estimates:
         self.maps = maps_in(None if cache is None else cache / "previews")
         self.last: Tensor | None = None
 
-    def __call__(self, step: int, total: int, _x: Tensor, denoised: Tensor) -> None:
+    def keep(self, denoised: Tensor) -> None:
+        self.context.cancel.check()
         self.last = denoised
+
+    def __call__(self, step: int, total: int, _x: Tensor, denoised: Tensor) -> None:
         self.context.progress(step + 1, total)
         self.context.preview(
             LatentPreview(denoised, self.model, self.context.need_models(), self.maps)
@@ -131,55 +152,84 @@ def _job(
     guidance: Guidance,
     sampler: Sampler,
     sigmas: Tensor,
-    seed: int,
-    add_noise: bool,
+    noise: Noise,
     estimates: _Estimates,
 ) -> Job:
-    context = estimates.context
+    context, tweaks = estimates.context, model.tweaks
     latents = latent.samples.to(context.device, torch.float32) * model.scale
-    noise = _noise(latent, seed, add_noise).to(latents.device)
-    x = start(latents, noise, sigmas, model.sampling.schedule)
-    mask, uncond = latent.noise_mask, needs_uncond(guidance.cfg)
+    initial = noise.initial(latent).to(latents.device)
+    x = start(latents, initial, sigmas, model.sampling.schedule)
+    mask, factory = latent.noise_mask, _factory(sampler, context)
+    uncond = isinstance(factory, Method) and factory.uncond
+
+    def side(conditioning: Conditioning) -> tuple[Condition, ...]:
+        return conditions(conditioning, model, latents, mask)
+
+    negative = _negative(guidance, sampler, uncond)
     return Job(
-        sampler=_steps(sampler, x, sigmas, seed, context),
+        sampler=_steps(factory, sampler, x, sigmas, noise.seeds(latent)),
         sigmas=sigmas,
         model=model.sampling,
-        positive=conditions(guidance.positive, model, latents, mask),
-        negative=conditions(guidance.negative, model, latents, mask) if uncond else (),
+        positive=side(guidance.positive),
+        negative=() if negative is None else side(negative),
         cfg=guidance.cfg,
-        inpaint=_inpaint(mask, latents, noise, sampler, seed),
+        inpaint=_inpaint(latent, latents, initial, sampler.name, noise, _gate(model, sigmas)),
         threshold=_threshold(sampler),
         on_step=estimates,
+        always_uncond=uncond,
+        middle=None if guidance.middle is None else _middle(guidance, side(guidance.middle)),
+        rescale=tweaks.rescale,
+        perturbed=tweaks.perturbed,
+        on_estimate=estimates.keep,
     )
 
 
-def _steps(sampler: Sampler, x: Tensor, sigmas: Tensor, seed: int, context: Context) -> Steps:
+def _negative(guidance: Guidance, sampler: Sampler, uncond: bool) -> Conditioning | None:
+    """The negative side, where anybody looks at it."""
+    if not (uncond or guidance.needs_negative):
+        return None
+    if guidance.negative is None:
+        raise NodeGraphError(
+            f"the sampler {sampler.name} looks at what the model draws without the prompt, but "
+            "this guider has no negative conditioning: use CFGGuider"
+        )
+    return guidance.negative
+
+
+def _middle(guidance: Guidance, conditions: tuple[Condition, ...]) -> Middle:
+    return Middle(conditions, guidance.middle_cfg, guidance.nested)
+
+
+def _factory(sampler: Sampler, context: Context) -> SamplerFactory:
     factories = context.extensions.get("samplers", SAMPLERS)
     if sampler.name not in factories:
         raise NodeGraphError(
             f"there is no sampler {sampler.name!r}: choose one of {', '.join(factories)}, or load "
             "the plugin it came from"
         )
-    steps: Steps = factories[sampler.name](
-        x, sigmas, BatchNoise(seed, x.device), **dict(sampler.options)
-    )
-    return steps
+    factory: SamplerFactory = factories[sampler.name]
+    return factory
 
 
-def _noise(latent: Latent, seed: int, add_noise: bool) -> Tensor:
-    shape = latent.samples.shape
-    if not add_noise:
-        return torch.zeros(shape)
-    return initial_noise(shape, seed, batch_index=latent.batch_index)
+def _steps(
+    factory: SamplerFactory, sampler: Sampler, x: Tensor, sigmas: Tensor, seeds: int | list[int]
+) -> Steps:
+    noise = noise_for(factory, sigmas, seeds, x.device)
+    return factory(x, sigmas, noise, **dict(sampler.options))
 
 
 def _inpaint(
-    mask: Tensor | None, latents: Tensor, noise: Tensor, sampler: Sampler, seed: int
+    latent: Latent, latents: Tensor, initial: Tensor, name: str, noise: Noise, gate: Gate | None
 ) -> Inpaint | None:
-    if mask is None:
+    if latent.noise_mask is None:
         return None
-    fitted = resize_mask(mask.to(latents), latents.shape)
-    return Inpaint(fitted, latents, known_region_noise(sampler.name, noise, seed))
+    fitted = resize_mask(latent.noise_mask.to(latents), latents.shape)
+    return Inpaint(fitted, latents, noise.known_region(name, initial, latent), gate)
+
+
+def _gate(model: Model, sigmas: Tensor) -> Gate | None:
+    strength = model.tweaks.gate
+    return None if strength is None else Gate(model.sampling.schedule, sigmas, strength)
 
 
 def _threshold(sampler: Sampler) -> Threshold | None:

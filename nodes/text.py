@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, cast
+from typing import Annotated
 
-from nodegraph import Context, Number, Text, node
-from nodes.models.clip import CLIPText
+from nodegraph import Context, Number, node
+from nodes.embeddings import PROMPT, encoded
 from nodes.types import Clip, Condition, Conditioning
 
 
 @node("CLIPEncode", category="conditioning", display_name="CLIP Text Encode (Prompt)")
 def clip_encode(
-    text: Annotated[str, Text(multiline=True, dynamic_prompts=True)],
+    text: Annotated[str, PROMPT],
     clip: Clip,
     *,
     context: Context,
 ) -> Conditioning:
-    """Encode a prompt. `(word)` and `(word:1.3)` weigh words; brackets are escaped with `\\`."""
-    with context.need_models().lease(clip.source, clip.device or context.device) as module:
-        assert clip.encoder is not None  # an absent part refuses to be leased
-        features = clip.encoder.encode(cast(CLIPText, module), text, skip=clip.skip)
-    for warning in features.warnings:
-        context.warn(warning)
+    """Encode a prompt. `(word)` and `(word:1.3)` weigh words; brackets are escaped with `\\`.
+
+    `embedding:name` stands for the vectors in a file of the folder embeddings.
+    """
+    features = encoded(clip, text, context)
     return Conditioning((Condition(features.hidden, features.pooled),))
 
 

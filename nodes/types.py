@@ -20,6 +20,7 @@ from torch import Tensor
 from nodegraph import ModelSource, PortType, structural
 from nodes.diffusion.prediction import ModelSampling
 from nodes.models.text import TextEncoder
+from nodes.tweaks import AT_REST, Tweaks
 
 Image = NewType("Image", Tensor)
 Mask = NewType("Mask", Tensor)
@@ -121,6 +122,7 @@ class Model:
     factor:   pixels per latent cell. context: width of the tokens it attends to, None for none.
     companion: the VAE of the same file, as it runs on the host; previews are made with it. None
                where there is none, which does no harm.
+    tweaks:   how it is used differently, with the weights it has.
     """
 
     source: ModelSource
@@ -132,6 +134,7 @@ class Model:
     context: int | None
     family: str = ""
     companion: ModelSource | None = None
+    tweaks: Tweaks = AT_REST
 
 
 @dataclass(frozen=True, eq=False)

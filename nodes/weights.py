@@ -60,24 +60,27 @@ class PartSource:
             channels_last=self.precision.channels_last,
         )
         for parameter in module.parameters() if self.rounding else ():
-            parameter.data.copy_(self._rounded(parameter.data))
+            parameter.data.copy_(rounded(parameter.data, self.rounding))
         return module
 
     def skeleton(self) -> nn.Module:
         with blank():
-            return build(self.info.parts[self.part].config).eval().requires_grad_(False)
+            module = build(self.info.parts[self.part].config)
+        return module.to(self.precision.dtype).eval().requires_grad_(False)
 
     def tensor(self, name: str) -> Tensor:
         tensor = read_tensor(self.info, self.part, name, dtype=self.precision.dtype)
-        tensor = self._rounded(tensor)
+        tensor = rounded(tensor, self.rounding)
         if self.precision.channels_last and tensor.ndim == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
         return tensor
 
-    def _rounded(self, tensor: Tensor) -> Tensor:
-        if self.rounding is None or tensor.ndim < 2:
-            return tensor
-        return tensor.to(FLOAT8[self.rounding]).to(tensor.dtype)
+
+def rounded(tensor: Tensor, rounding: str | None) -> Tensor:
+    """A weight that passed through a dtype of FLOAT8; vectors are left as they are."""
+    if rounding is None or tensor.ndim < 2:
+        return tensor
+    return tensor.to(FLOAT8[rounding]).to(tensor.dtype)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = N
     silent = info.scale_factor == SCALE
     return Model(
         source=source,
-        sampling=ModelSampling(_schedule(info), info.prediction),
+        sampling=ModelSampling(NoiseSchedule(schedule_of(info)), info.prediction),
         scale=1.0 if on_pixels and silent else info.scale_factor,
         channels=channels,
         inputs=unet.in_channels,
@@ -166,7 +169,8 @@ def _source(
     return source
 
 
-def _schedule(info: CheckpointInfo) -> NoiseSchedule:
+def schedule_of(info: CheckpointInfo, *, zero_terminal: bool | None = None) -> Tensor:
+    """The alpha-bars a checkpoint was trained with; `zero_terminal` None: as it declares."""
     betas = info.schedule
     match betas.kind:
         case "linear":
@@ -175,4 +179,5 @@ def _schedule(info: CheckpointInfo) -> NoiseSchedule:
             alpha_bar = cosine(betas.steps)
         case _:
             alpha_bar = scaled_linear(betas.steps, betas.start, betas.end)
-    return NoiseSchedule(zero_terminal_snr(alpha_bar) if info.zero_terminal else alpha_bar)
+    rescaled = info.zero_terminal if zero_terminal is None else zero_terminal
+    return zero_terminal_snr(alpha_bar) if rescaled else alpha_bar

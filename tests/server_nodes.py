@@ -7,7 +7,18 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from nodegraph import Builder, Context, Expansion, Number, SavedFile, Seed, Sent, Shown, node
+from nodegraph import (
+    Builder,
+    Context,
+    Expansion,
+    FileOf,
+    Number,
+    SavedFile,
+    Seed,
+    Sent,
+    Shown,
+    node,
+)
 
 GATES = "gates"  # folder, below the working folder, in which a file opens a gate
 
@@ -144,3 +155,19 @@ def twice(value: int) -> int | Expansion:
     total = graph.add("Add", left=value, right=value)
     graph.add("Show", value=total)
     return graph.result(total)
+
+
+@node("ShowLarge", category="server", cached=False)
+def show_large(width: int, height: int, gate: str, *, context: Context) -> int:
+    """Shows one large picture, and waits for the gate."""
+    from PIL import Image
+
+    context.preview(Image.new("RGB", (width, height), (200, 100, 0)))
+    return wait(gate, 1, context=context)
+
+
+@node("Look", category="server")
+def look(name: Annotated[str, FileOf("input")], *, context: Context) -> Shown:
+    """What is in an input file."""
+    path = context.need_folders().resolve("input", name)
+    return Shown(values={"text": [path.read_bytes().decode("latin-1")]})

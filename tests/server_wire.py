@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
-import io
 import json
 import re
 import socket
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from server_process import WAIT, Answer, ServerProcess, until
@@ -30,18 +27,18 @@ def connected(server: ServerProcess) -> Iterator[socket.socket]:
         yield connection
 
 
-def exchange(server: ServerProcess, data: bytes) -> list[Answer]:
-    """Send bytes and then nothing more; the answers, up to where the server closes.
+def exchange(server: ServerProcess, data: bytes, *, seconds: float = WAIT) -> list[Answer]:
+    """Send bytes, then a request after which the server closes; the answers until it does.
 
-    A last request is added whose answer ends the exchange, if the server still listens to it.
+    seconds: after which a server that is silent is taken to wait for more.
     """
     with connected(server) as connection:
         try:
             connection.sendall(data)
-            connection.sendall(b"\r\n\r\nGET /the-end HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            connection.settimeout(0.3)
+            connection.sendall(b"GET /last HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
         except OSError:  # it did not want to hear all of that
-            connection.settimeout(WAIT)
+            pass
+        connection.settimeout(seconds)
         return list(answers(received(connection)))
 
 
@@ -57,38 +54,20 @@ def received(connection: socket.socket) -> bytes:
 
 
 def answers(data: bytes) -> Iterator[Answer]:
-    """The HTTP answers in what was received, each of which must be a whole one."""
-    stream = io.BytesIO(data)
-    while stream.tell() < len(data):
-        response = http.client.HTTPResponse(_Stream(stream), method="GET")  # type: ignore[arg-type]
-        response.begin()
-        if response.status == 100:
-            continue
-        yield Answer(response.status, dict(response.getheaders()), response.read())
-
-
-@dataclass
-class _Stream:
-    """Bytes as a socket that HTTPResponse reads from; it would close the stream otherwise."""
-
-    stream: io.BytesIO
-
-    def makefile(self, mode: str) -> _Open:
-        return _Open(self.stream)
-
-
-class _Open(io.BufferedIOBase):
-    def __init__(self, stream: io.BytesIO) -> None:
-        self._stream = stream
-
-    def read(self, size: int | None = -1) -> bytes:
-        return self._stream.read(size)
-
-    def readline(self, size: int | None = -1) -> bytes:
-        return self._stream.readline(size)
-
-    def readinto(self, buffer: Any) -> int:
-        return self._stream.readinto(buffer)
+    """The HTTP answers in what was received; one that was cut off is left out, and what comes
+    after HTTP has ended.
+    """
+    while data:
+        head, _, rest = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        status = int(first.split(" ")[1])
+        headers = dict(line.split(": ", 1) for line in lines)
+        size = 0 if status == 100 else int(headers.get("Content-Length", "0"))
+        if len(rest) < size:
+            return
+        if status != 100:
+            yield Answer(status, headers, rest[:size])
+        data = b"" if status == 101 else rest[size:]
 
 
 # -- websockets ----------------------------------------------------------------------------------

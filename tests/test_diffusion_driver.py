@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nodes.diffusion.condition import Condition
 from nodes.diffusion.driver import Run, sample, sample_together, step_together
 from nodes.diffusion.inpaint import Inpaint, resize_mask, start
-from nodes.diffusion.job import Job
+from nodes.diffusion.job import Job, Middle
 from nodes.diffusion.noise import (
     BatchNoise,
     PerImageNoise,
@@ -21,7 +21,7 @@ from nodes.diffusion.noise import (
     no_noise,
 )
 from nodes.diffusion.prediction import ModelSampling
-from nodes.diffusion.samplers import SAMPLERS, Sampler
+from nodes.diffusion.samplers import SAMPLERS, Sampler, noise_for
 from nodes.diffusion.schedule import NoiseSchedule, scaled_linear
 from nodes.diffusion.spacing import sigmas_for
 
@@ -120,6 +120,13 @@ def mixed_jobs() -> list[Job]:
         job(4, denoise=0.5, positive=(prompt(4, tokens=14),)),
         job(5, steps=7, positive=(prompt(5, strength=0.5), prompt(6, end_sigma=3.0))),
         job(6, size=12, cfg=2.0),
+        job(7, sampler="heun", steps=9),
+        job(8, sampler="dpmpp_2m", spacing="karras", steps=11),
+        job(9, sampler="dpm_adaptive", spacing="karras", steps=11),
+        job(10, sampler="uni_pc", steps=12),
+        job(11, sampler="euler_cfg_pp", cfg=1.0, steps=8, always_uncond=True),
+        job(12, sampler="dpm_fast", steps=10),
+        job(13, steps=6, cfg=3.0, middle=Middle((prompt(90),), 2.0), rescale=0.5),
     ]
 
 
@@ -480,3 +487,32 @@ def test_the_global_generator_and_gradients_are_left_alone(network: Network) -> 
     assert torch.equal(torch.get_rng_state(), state)
     assert not x.requires_grad
     assert not x.is_inference()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_shares_calls_with_another_run_and_reports_each_of_its_steps(
+    network: Network, name: str
+) -> None:
+    def one(**more: Any) -> Job:
+        sigmas = sigmas_for(SCHEDULE, "karras", 7, sampler=name)
+        x = initial_noise((2, C, 8, 8), 3) * sigmas[0]
+        noise = noise_for(SAMPLERS[name], sigmas, 3, "cpu")
+        sampler = SAMPLERS[name](x, sigmas, noise)
+        return job(3, sampler_of=sampler, sigmas=sigmas, cfg=1.5, always_uncond=True, **more)
+
+    steps: list[int] = []
+    estimates: list[Tensor] = []
+    network.rows = 0
+
+    shared, _ = sample_together(
+        [one(on_step=lambda i, *_: steps.append(i), on_estimate=estimates.append), job(1, steps=7)],
+        network,
+    )
+
+    assert isinstance(shared, Tensor)
+    assert network.rows == 6
+    assert difference(shared, sample(one(), network)) < 1e-5
+    assert steps == sorted(set(steps))
+    assert len(estimates) >= len(steps)
+    if name not in ("dpm_fast", "dpm_adaptive"):  # which choose their own
+        assert steps == list(range(7))

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
-from nodes.diffusion.guidance import Clip, DynamicThreshold, guide, needs_uncond
+from nodes.diffusion.guidance import Clip, DynamicThreshold, guide, needs_uncond, rescaled
+from nodes.diffusion.prediction import to_denoised
 
 
 def test_guidance_moves_away_from_the_unconditional() -> None:
@@ -61,3 +63,22 @@ def test_thresholds_refuse_values_that_mean_nothing() -> None:
         DynamicThreshold(1.5)
     with pytest.raises(ValueError, match="maximum: expected"):
         DynamicThreshold(maximum=0.5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_rescaled_guidance_of_a_network_that_predicts_v_is_that_of_diffusers(share: float) -> None:
+    source = torch.Generator().manual_seed(0)
+    x, v_c, v_u = torch.randn(3, 2, 4, 8, 8, generator=source, dtype=torch.float64)
+    sigma = torch.tensor(2.5, dtype=torch.float64)
+    cond, uncond = (to_denoised("v", v, x, sigma) for v in (v_c, v_u))
+
+    ours = rescaled(cond, uncond, 7.5, share, x, sigma)
+
+    v = rescale_noise_cfg(v_u + 7.5 * (v_c - v_u), v_c, guidance_rescale=share)
+    torch.testing.assert_close(ours, to_denoised("v", v, x, sigma), rtol=1e-9, atol=1e-9)
+
+
+def test_answers_that_are_even_are_rescaled_without_a_division_by_zero() -> None:
+    even = torch.zeros(1, 1, 2, 2)
+
+    assert bool(torch.isfinite(rescaled(even, even, 7.5, 0.7, even, torch.tensor(1.0))).all())

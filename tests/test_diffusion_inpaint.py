@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nodes.diffusion.inpaint import Inpaint, repeat_to, resize_mask, start
+from nodes.diffusion.inpaint import Gate, Inpaint, repeat_to, resize_mask, start
 from nodes.diffusion.schedule import NoiseSchedule, scaled_linear
 
 SCHEDULE = NoiseSchedule(scaled_linear())
@@ -74,7 +74,7 @@ def test_the_known_region_is_under_noise_before_and_clean_after() -> None:
     inpaint = Inpaint(torch.tensor([[[[1.0, 0.25]]]]), LATENT, NOISE)
     x = torch.tensor([[[[10.0, 20.0]]]])
 
-    before, after = inpaint.before(x, torch.tensor(2.0)), inpaint.after(x)
+    before, after = inpaint.before(x, torch.tensor(2.0)), inpaint.after(x, torch.tensor(2.0))
 
     assert before.flatten().tolist() == [10, 0.25 * 20 + 0.75 * (3 - 2)]
     assert after.flatten().tolist() == [10, 0.25 * 20 + 0.75 * 3]
@@ -86,3 +86,49 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     for mask in (torch.ones(1, 1, 1, 3), torch.ones(1, 1, 1, 1, 2)):
         with pytest.raises(ValueError, match="resize_mask makes one"):
             Inpaint(mask, LATENT, NOISE)
+
+
+# -- differential diffusion ------------------------------------------------------------------------
+
+WALK = SCHEDULE.sigmas_at([999, 749, 500, 250])
+GREYS = torch.tensor([[[[0.0, 0.3, 0.6, 1.0]]]])
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [(999, [0, 0, 0, 1]), (749, [0, 0, 0, 1]), (500, [0, 0, 1, 1]), (250, [0, 1, 1, 1])],
+)
+def test_the_lighter_a_place_the_earlier_it_is_made_anew(time: int, expected: list[int]) -> None:
+    gate = Gate(SCHEDULE, WALK)
+
+    mask = gate(GREYS, SCHEDULE.sigmas[time].item())
+
+    assert mask.flatten().tolist() == expected
+
+
+def test_a_gate_of_half_the_strength_is_half_way_to_the_mask() -> None:
+    gate = Gate(SCHEDULE, WALK, strength=0.25)
+
+    mask = gate(GREYS, SCHEDULE.sigmas[500].item())
+
+    assert mask.flatten().tolist() == pytest.approx([0, 0.225, 0.7, 1])
+
+
+def test_a_walk_that_ends_under_noise_opens_everything_there() -> None:
+    gate = Gate(SCHEDULE, SCHEDULE.sigmas_at([800, 600, 400])[:-1])
+
+    assert gate.left(SCHEDULE.sigmas[400].item()) == 0
+    assert gate.left(SCHEDULE.sigmas[600].item()) == 0.5
+    assert gate(GREYS, SCHEDULE.sigmas[400].item()).flatten().tolist() == [1, 1, 1, 1]
+    assert Gate(SCHEDULE, WALK[:1]).left(WALK[0].item()) == 0
+
+
+def test_a_gated_mask_keeps_before_and_after_the_network() -> None:
+    mask = torch.tensor([[[[0.3, 0.9]]]])
+    inpaint = Inpaint(mask, LATENT, NOISE, Gate(SCHEDULE, WALK))
+    x, sigma = torch.full_like(LATENT, 10.0), SCHEDULE.sigmas[500]
+
+    before, after = inpaint.before(x, sigma), inpaint.after(x, sigma)
+
+    assert before.flatten().tolist() == pytest.approx([3 + sigma.item(), 10])
+    assert after.flatten().tolist() == [3, 10]

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from nodes.diffusion.condition import Condition
 from nodes.diffusion.guidance import Clip
+from nodes.diffusion.guidance import rescaled as rescaled_guidance
 from nodes.diffusion.inpaint import Inpaint
-from nodes.diffusion.job import Job, Question
+from nodes.diffusion.job import Job, Middle, Question
 from nodes.diffusion.noise import no_noise
 from nodes.diffusion.prediction import ModelSampling, PredictionKind
 from nodes.diffusion.samplers import euler
@@ -174,3 +175,111 @@ def test_a_job_without_what_it_needs_is_refused() -> None:
         job(positive=())
     with pytest.raises(ValueError, match=r"guidance at cfg 7 needs at least one"):
         job(cfg=7.0, negative=())
+
+
+# -- more than two sides ---------------------------------------------------------------------------
+
+
+def three_sides(cfg: float, middle_cfg: float, *, nested: bool) -> Job:
+    middle = Middle((entry(2),), middle_cfg, nested)
+    return job(kind="x0", cfg=cfg, middle=middle)
+
+
+def test_a_middle_condition_is_asked_about_after_the_other_two() -> None:
+    queries = Question(three_sides(3.0, 5.0, nested=False), X, 2.0).queries()
+
+    assert [q.context.mean().item() for q in queries if q.context is not None] == [1, 0, 2]
+
+
+def test_guidance_in_two_legs() -> None:
+    question = Question(three_sides(3.0, 5.0, nested=False), X, 2.0)
+
+    answer = question.answer(outputs(0.7, 0.1, 0.4))
+
+    expected = 0.1 + 5 * (0.4 - 0.1) + 3 * (0.7 - 0.4)
+    torch.testing.assert_close(answer.denoised, torch.full_like(X, expected))
+    assert answer.uncond is not None
+    assert answer.uncond[0, 0, 0, 0].item() == pytest.approx(0.1)
+
+
+def test_nested_guidance_scales_the_first_leg_by_the_second() -> None:
+    question = Question(three_sides(3.0, 5.0, nested=True), X, 2.0)
+
+    answer = question.answer(outputs(0.7, 0.1, 0.4))
+
+    inner = 0.4 + 3 * (0.7 - 0.4)
+    torch.testing.assert_close(answer.denoised, torch.full_like(X, 0.1 + 5 * (inner - 0.1)))
+
+
+def test_at_a_middle_scale_of_one_the_negative_side_is_left_out() -> None:
+    question = Question(three_sides(3.0, 1.0, nested=False), X, 2.0)
+
+    assert len(question.queries()) == 2
+    answer = question.answer(outputs(0.7, 0.4))
+    torch.testing.assert_close(answer.denoised, torch.full_like(X, 0.4 + 3 * (0.7 - 0.4)))
+
+
+# -- perturbed attention ---------------------------------------------------------------------------
+
+
+def test_the_positive_side_is_asked_about_again_with_perturbed_attention() -> None:
+    queries = Question(job(cfg=7.0, perturbed=3.0), X, 2.0).queries()
+
+    assert [q.perturbed for q in queries] == [False, False, True]
+    assert torch.equal(queries[0].x_t, queries[2].x_t)
+    assert queries[2].context is queries[0].context
+
+
+def test_guidance_leads_away_from_the_perturbed_answer_after_all_else() -> None:
+    question = Question(job("x0", cfg=7.0, perturbed=3.0), X, 2.0)
+
+    answer = question.answer(outputs(0.7, 0.1, 0.4))
+
+    expected = 0.1 + 7 * (0.7 - 0.1) + 3 * (0.7 - 0.4)
+    torch.testing.assert_close(answer.denoised, torch.full_like(X, expected))
+
+
+# -- rescaled guidance -----------------------------------------------------------------------------
+
+
+def test_rescaling_by_nothing_is_plain_guidance_and_without_guidance_it_rests() -> None:
+    given = [torch.randn(1, 1, 1, 2, generator=torch.Generator().manual_seed(s)) for s in (0, 1)]
+
+    plain, none = (Question(job(cfg=7.0, rescale=r), X, 2.0).answer(given) for r in (0.0, 1e-9))
+    alone, rescaled = (Question(job(rescale=r), X, 2.0).answer(given[:1]) for r in (0.0, 0.7))
+
+    torch.testing.assert_close(plain.denoised, none.denoised, rtol=1e-4, atol=1e-4)
+    assert torch.equal(alone.denoised, rescaled.denoised)
+
+
+def test_rescaled_guidance_is_used_for_both_legs_of_three_sides() -> None:
+    given = [torch.randn(1, 1, 1, 2, generator=torch.Generator().manual_seed(s)) for s in range(3)]
+    sides = Middle((entry(2),), 5.0)
+
+    answer = Question(job("x0", cfg=3.0, middle=sides, rescale=0.7), X, 2.0).answer(given)
+
+    c, u, m = given
+    sigma = torch.tensor(2.0)
+    expected = rescaled_guidance(m, u, 5.0, 0.7, X, sigma) + 3 * (c - m)
+    torch.testing.assert_close(answer.denoised, expected)
+
+
+# -- how a network is used -------------------------------------------------------------------------
+
+
+def test_an_image_to_image_network_sees_x_as_it_is() -> None:
+    used = job(model=ModelSampling(SCHEDULE, "x0", "img_to_img"))
+
+    [query] = Question(used, X, 2.0).queries()
+
+    assert torch.equal(query.x_t, X)
+
+
+def test_a_consistency_models_answer_is_mixed_with_x_by_its_time() -> None:
+    used = job(model=ModelSampling(SCHEDULE, "eps", "lcm"))
+    sigma = SCHEDULE.sigmas[1].item()
+
+    answer = Question(used, X, sigma).answer(outputs(1.0))
+
+    c_skip, c_out = 0.25 / (10**2 + 0.25), 10 / (10**2 + 0.25) ** 0.5
+    torch.testing.assert_close(answer.denoised, c_skip * X + c_out * (X - sigma))

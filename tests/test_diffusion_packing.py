@@ -115,3 +115,17 @@ def test_an_answer_of_the_wrong_size_is_refused() -> None:
 def test_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="max_rows: expected at least 1"):
         evaluate([query(1, 1)], Recorder(), 0)
+
+
+def test_perturbed_rows_are_asked_about_apart_and_by_name() -> None:
+    asked: list[tuple[int, bool]] = []
+
+    def network(x: Tensor, t: Tensor, context: Tensor | None, **options: bool) -> Tensor:
+        asked.append((len(x), options.get("perturbed", False)))
+        return x + (5 if options else 1)
+
+    plain, perturbed = query(2, 10), Query(torch.zeros(3, 1, 2, 2), 10, None, perturbed=True)
+    answers = evaluate([plain, perturbed, plain], network)
+
+    assert asked == [(4, False), (3, True)]
+    assert [a.unique().item() for a in answers if isinstance(a, Tensor)] == [1, 5, 1]

@@ -98,3 +98,154 @@ def test_who_was_alone_is_known() -> None:
     assert not activity.idle
     activity.end()
     assert activity.idle
+
+
+def names_of_threads(prefix: str) -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith(prefix)]
+
+
+def test_a_thread_that_does_not_come_back_is_replaced() -> None:
+    lane, gate, begun = Lane("stuck"), threading.Event(), threading.Event()
+    seen: list[threading.Thread] = []
+
+    def stuck() -> None:
+        seen.append(threading.current_thread())
+        begun.set()
+        wait_for(gate)
+
+    lane.submit(stuck)
+    wait_for(begun)
+    lane.replace(seen[0])
+    lane.replace(seen[0])  # once more is the same
+    done = threading.Event()
+    lane.submit(lambda: seen.append(threading.current_thread()))
+    lane.submit(done.set)
+    wait_for(done)
+
+    assert seen[1] is not seen[0]
+    assert lane.owns(seen[0])
+    assert lane.owns(seen[1])
+    assert len(names_of_threads("nodegraph-stuck")) == 2
+    within(lane.close)  # which does not wait for the one that is stuck
+    gate.set()
+    seen[0].join(20)
+    assert not seen[0].is_alive()
+    assert not seen[1].is_alive()
+
+
+def test_a_replaced_thread_that_is_back_takes_no_more_turns() -> None:
+    lane, gate, begun = Lane("late"), threading.Event(), threading.Event()
+    late: list[threading.Thread] = []
+
+    def stuck() -> None:
+        late.append(threading.current_thread())
+        begun.set()
+        wait_for(gate)
+
+    lane.submit(stuck)
+    wait_for(begun)
+    lane.replace(late[0])
+    gate.set()
+    late[0].join(20)
+    assert not late[0].is_alive()
+    assert not lane.owns(late[0])
+    seen: list[threading.Thread] = []
+    for _ in range(20):
+        lane.submit(lambda: seen.append(threading.current_thread()))
+    within(lane.close)
+
+    assert len(seen) == 20
+    assert late[0] not in seen
+
+
+def test_one_of_several_threads_is_replaced() -> None:
+    lane, gate, begun = Lane("several", 2), threading.Event(), threading.Event()
+    stuck: list[threading.Thread] = []
+
+    def work() -> None:
+        stuck.append(threading.current_thread())
+        begun.set()
+        wait_for(gate)
+
+    lane.submit(work)
+    wait_for(begun)
+    lane.replace(stuck[0])
+    meeting = threading.Barrier(2)
+    for _ in range(2):
+        lane.submit(lambda: meeting.wait(20) and None)
+    within(lane.close)
+    gate.set()
+    stuck[0].join(20)
+
+    assert not meeting.broken
+    assert names_of_threads("nodegraph-several") == []
+
+
+def test_somebody_else_s_thread_is_not_replaced() -> None:
+    lane = Lane("own")
+    lane.replace(threading.current_thread())
+
+    assert len(names_of_threads("nodegraph-own")) == 1
+    assert not lane.owns(threading.current_thread())
+    within(lane.close)
+
+
+def test_an_event_loop_that_is_blocked_is_replaced_and_ends_when_it_is_free() -> None:
+    lane, gate, begun = AsyncLane(), threading.Event(), threading.Event()
+    found: list[threading.Thread] = []
+
+    async def block() -> None:
+        found.append(threading.current_thread())
+        begun.set()
+        wait_for(gate)
+
+    async def work() -> None:
+        found.append(threading.current_thread())
+
+    lane.submit(block())
+    wait_for(begun)
+    lane.replace()
+    within(lambda: lane.submit(work()).result(20))
+
+    assert found[0] is not found[1]
+    assert all(lane.owns(thread) for thread in found)
+    within(lane.close)
+    assert found[0].is_alive()
+    gate.set()
+    found[0].join(20)
+    assert not found[0].is_alive()
+
+
+def test_what_is_on_a_replaced_event_loop_goes_on_there() -> None:
+    lane, begun = AsyncLane(), threading.Event()
+    found: list[threading.Thread] = []
+    gates: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def work() -> str:
+        found.append(threading.current_thread())
+        gates.append((asyncio.get_running_loop(), asyncio.Event()))
+        begun.set()
+        await gates[0][1].wait()
+        await asyncio.create_task(asyncio.sleep(0))
+        return "done"
+
+    future = lane.submit(work())  # type: ignore[arg-type]
+    wait_for(begun)
+    lane.replace()
+    assert found[0].is_alive()
+    loop, gate = gates[0]
+    loop.call_soon_threadsafe(gate.set)
+
+    assert within(lambda: future.result(20)) == "done"  # type: ignore[func-returns-value]
+    found[0].join(20)
+    assert not found[0].is_alive()
+    within(lane.close)
+
+
+def test_an_event_loop_that_nobody_used_is_not_replaced() -> None:
+    lane = AsyncLane()
+    lane.replace()
+    before = names_of_threads("nodegraph-async")
+    within(lane.close)
+
+    assert names_of_threads("nodegraph-async") == before

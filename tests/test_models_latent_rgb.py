@@ -67,6 +67,16 @@ def test_a_vae_that_decodes_to_no_numbers_has_no_map() -> None:
         fitted(vae)
 
 
+def test_what_is_decoded_beyond_white_and_black_counts_as_those() -> None:
+    glaring = LinearVAE()
+    glaring.weight.data *= 100
+
+    found = fitted(glaring)
+
+    z = glaring.encode(swatches(8, 64) * 2 - 1).mean
+    assert float(found(z).abs().max()) < 3
+
+
 def test_swatches_are_the_same_every_time_and_of_all_colours() -> None:
     pictures = swatches(8, 64)
 

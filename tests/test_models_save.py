@@ -20,7 +20,7 @@ from nodes.models.checkpoint_metadata import BetaSchedule, Declared
 from nodes.models.clip import CLIPText
 from nodes.models.clip_config import Family
 from nodes.models.errors import CheckpointError
-from nodes.models.save import save_original
+from nodes.models.save import Piece, below, save_original, write_tensors
 from nodes.models.unet import UNet
 
 FAMILIES: tuple[Family, ...] = ("sd1", "sd2")
@@ -208,6 +208,31 @@ def scrambled_text(family: str) -> CLIPText:
     text = CLIPText(TEXTS[family])
     scrambled(text)
     return text
+
+
+def test_weights_are_read_one_after_the_other_when_they_are_written(tmp_path: Path) -> None:
+    path, told = tmp_path / "m.safetensors", []
+
+    def lazy(name: str) -> Piece:
+        def read() -> torch.Tensor:
+            told.append((name, path.with_suffix(".open").stat().st_size))
+            return torch.full((1000,), 2.0)
+
+        return Piece((1000,), torch.float32, read)
+
+    with path.with_suffix(".open").open("wb", buffering=0) as file:
+        entries = [*below("x.", {name: lazy(name) for name in "abc"})]
+        assert not told
+        write_tensors(file, path, entries, {"said": "so"})  # type: ignore[arg-type]
+
+    assert [name for name, _ in told] == ["a", "b", "c"]
+    assert told[1][1] - told[0][1] == told[2][1] - told[1][1] == 4000
+    found = load_file(path.with_suffix(".open"))
+    assert {name: float(tensor.sum()) for name, tensor in found.items()} == {
+        "x.a": 2000,
+        "x.b": 2000,
+        "x.c": 2000,
+    }
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Prompts to features: weights, chunks, embeddings, clip skip."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -149,16 +150,23 @@ def test_an_unknown_embedding_is_left_out_and_told_once(
 
 
 @pytest.mark.parametrize("shape", [(2, 32), (), (1, 2, 64)])
-def test_an_embedding_that_does_not_fit_is_left_out_and_told(
+def test_an_embedding_that_does_not_fit_is_refused(
     encoder: TextEncoder, module: CLIPText, shape: tuple[int, ...]
 ) -> None:
     embeddings = {"odd": torch.zeros(shape)}
+    says = f"'odd' has shape {shape}, but this text encoder takes vectors of 64"
 
-    features = encoder.encode(module, "a photo of a embedding:odd cat", embeddings=embeddings)
+    with pytest.raises(ArchitectureError, match=re.escape(says)):
+        encoder.encode(module, "a photo of a embedding:odd cat", embeddings=embeddings)
+
+
+def test_an_embedding_of_no_vectors_is_no_token(encoder: TextEncoder, module: CLIPText) -> None:
+    embeddings = {"none": torch.empty(0, 64)}
+
+    features = encoder.encode(module, "a photo of a embedding:none cat", embeddings=embeddings)
 
     near(features.hidden, module(row(CAT)).hidden)
-    [warning] = features.warnings
-    assert f"'odd' has shape {shape}, but this text encoder takes vectors of 64" in warning
+    assert features.warnings == ()
 
 
 @pytest.mark.parametrize("skip", [-1, -2, -3])

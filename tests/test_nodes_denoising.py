@@ -374,7 +374,7 @@ def test_a_cancelled_run_stops_within_the_step_and_gives_the_model_back(desk: De
 def test_an_unknown_sampler_is_refused_with_those_there_are(desk: Desk) -> None:
     model = painted_model(Painter())
 
-    with pytest.raises(NodeGraphError, match=r"no sampler 'eulr'.*euler, euler_ancestral"):
+    with pytest.raises(NodeGraphError, match=r"no sampler 'eulr'.*euler, euler_cfg_pp"):
         run(desk, model, Latent(PICTURE), levels(model, 400), sampler=Sampler("eulr"))
 
 

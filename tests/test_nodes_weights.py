@@ -91,6 +91,7 @@ def test_weights_read_one_by_one_are_those_of_the_whole(
     assert [name for name, _ in skeleton.named_parameters()] == list(loaded)
     assert all(p.is_meta for p in skeleton.parameters())
     assert not skeleton.training
+    assert {p.dtype for p in skeleton.parameters()} == {precision.dtype}
     for name, weight in loaded.items():
         alone = made.tensor(name)
         assert torch.equal(alone, weight), name

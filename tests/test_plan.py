@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nodegraph.errors import FileMissing
 from nodegraph.graph import validate
-from nodegraph.node import FileOf, Seed, node
+from nodegraph.node import FileOf, FilesIn, Seed, Text, node
 from nodegraph.plan import FileUse, Keys, Plan, Step, make_plan
 from nodegraph.registry import Alias, Registry
 
@@ -40,6 +40,11 @@ def read(name: Annotated[str, FileOf("texts", extra=("none",))], times: int = 1)
 
 @node("ReadAll", category="t")
 def read_all(names: list[Annotated[str, FileOf("texts")]]) -> int:
+    return 1
+
+
+@node("Poem", category="t")
+def poem(text: Annotated[str, Text(files=FilesIn("texts", str.split))]) -> int:
     return 1
 
 
@@ -70,7 +75,10 @@ def looking(path: str) -> int:
 
 
 state = ["once"]
-NODES = (number, add, read, read_all, name, anything, fresh, looking, Alias({"Plus": ("Add", "+")}))
+NODES = (
+    *(number, add, read, read_all, poem, name, anything, fresh, looking),
+    Alias({"Plus": ("Add", "+")}),
+)
 REGISTRY = registry_of(*NODES)
 GRAPH = {
     "1": entry("Number", value=2.5),
@@ -375,6 +383,54 @@ def test_a_name_that_arrives_over_a_link_completes_the_key(folder: Path) -> None
     assert several.content != done.content, "a list of one gives a list"
     assert [use.sha256 for use in several.files] == ["one"]
     assert keys.step(after.node, {**contents, "1": done.content}).key is not None
+
+
+def poem_step(folder: Path, text: str) -> Step:
+    on = registry_of(*NODES, folders=OneFolder(folder))
+    document = {"1": entry("Poem", text=text)}
+    return plan_of(document, "1", keys=keys_of(folder), on=on).steps[0]
+
+
+def test_files_that_a_text_names_count_by_their_content(folder: Path) -> None:
+    before = poem_step(folder, "see a.txt")
+    alone = poem_step(folder, "see nothing")
+    (folder / "a.txt").write_text("changed")
+
+    after = poem_step(folder, "see a.txt")
+
+    assert [(use.name, use.sha256) for use in before.files] == [("a.txt", "one")]
+    assert after.content != before.content
+    assert poem_step(folder, "see nothing").content == alone.content
+
+
+def test_a_text_counts_beside_the_files_it_names(folder: Path) -> None:
+    steps = [poem_step(folder, text) for text in ("a.txt", "a.txt !", "b.txt", "a.txt a.txt")]
+
+    assert len({step.content for step in steps}) == 4
+    assert [len(step.files) for step in steps] == [1, 1, 1, 1]
+
+
+def test_a_file_that_a_text_names_and_that_is_not_there_is_no_trouble(folder: Path) -> None:
+    before = poem_step(folder, "see later.txt")
+    (folder / "later.txt").write_text("now")
+
+    after = poem_step(folder, "see later.txt")
+
+    assert before.key is not None
+    assert before.files == ()
+    assert after.content != before.content
+
+
+def test_a_text_that_arrives_over_a_link_is_the_same_step_as_a_literal_one(folder: Path) -> None:
+    on = registry_of(*NODES, folders=OneFolder(folder))
+    keys = keys_of(folder)
+    plan = plan_of({"0": entry("Name"), "1": entry("Poem", text=["0", 0])}, "1", keys=keys, on=on)
+    late = plan.steps[1]
+
+    done = keys.complete(late.node, {"0": plan.steps[0].content}, {"text": "a.txt"})
+
+    assert late.key is None
+    assert done == Step(late.node, *_keys(poem_step(folder, "a.txt")))
 
 
 def _keys(step: Step) -> tuple[str | None, str | None, tuple[FileUse, ...]]:

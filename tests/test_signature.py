@@ -196,6 +196,7 @@ def test_the_return_annotation_becomes_the_outputs(
         (Annotated[float, Number(step=-0.1)], (), "step -0.1 is not above zero"),
         (Annotated[float, Number(max=float("nan"))], (), "max nan is not a number"),
         (Annotated[float, Number(max="9")], (), "max '9' is not a number"),
+        (Annotated[float, Number(step=False)], (), "step False is not a number"),
         (Annotated[int, Number(1, 9)], (0,), "the default 0 is outside 1 to 9"),
         (Annotated[int, Seed()], (-1,), "the default -1 is outside 0 to"),
         (Annotated[int, OPTIONAL], (), "marked OPTIONAL, so it needs a default"),

@@ -24,7 +24,7 @@ from nodegraph.settings import Settings
 from .access import Access
 from .answers import Refused, bad_request
 from .backend import Backend
-from .connections import Connections
+from .connections import Connections, no_text
 from .guard import protect
 from .live import Live
 from .logs import Logs
@@ -176,6 +176,8 @@ async def _errors_as_json(request: web.Request, handler: Next) -> web.StreamResp
     except Exception as error:
         if isinstance(error, ConnectionError) and request.transport is None:
             return bad_request("The client has gone").response()  # which nobody gets
+        if no_text(request, error):
+            return bad_request("A header is no text", "send UTF-8").response()
         log.exception("%s %s could not be answered", request.method, request.path)
         return Refused(500, "internal_error", "The server failed", "its log says why").response()
 

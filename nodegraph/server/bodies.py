@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -177,10 +178,7 @@ def whole(request: web.Request, name: str, default: int, *, low: int = 0) -> int
     text = request.query.get(name, "")
     if not text:
         return default
-    try:
-        value = int(text)
-    except ValueError:
-        value = low - 1
+    value = int(text) if re.fullmatch("[0-9]{1,16}", text) else low - 1
     if not low <= value < 1 << 53:
         raise bad_request(f"{name} is wrong", f"expected a whole number from {low}, not {text!r}")
     return value

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,7 +39,21 @@ class Connections(web.AppRunner):
         """What makes a connection: called by the event loop for each."""
         server, loop = super().server, asyncio.get_running_loop()
         assert server is not None
-        return partial(Connection, server, most(), loop=loop, access_log=None)
+        return partial(Connection, server, Places(most()), loop=loop, access_log=None)
+
+
+@dataclass
+class Places:
+    """How many connections there may be, and when somebody was last told that there are so many."""
+
+    most: int
+    told: float = -math.inf
+
+    def complain(self) -> None:
+        """Say so in the log, once a minute."""
+        if time.monotonic() > self.told + 60:
+            self.told = time.monotonic()
+            log.warning("connections are refused: there are %d, as many as may be", self.most)
 
 
 class Connection(web.RequestHandler):
@@ -45,19 +62,19 @@ class Connection(web.RequestHandler):
     What is no HTTP gets the answer that every other wrong request gets, and no traceback in the
     log, which anybody could fill that way.
 
-    most: connections that there may be; one more is closed at once, so that files can still be
-          opened and jobs do not suffer.
+    places: where there are too many connections, one more is closed at once, so that files can
+            still be opened and jobs do not suffer.
     """
 
-    def __init__(self, server: web.Server, most: int, **options: Any) -> None:
+    def __init__(self, server: web.Server, places: Places, **options: Any) -> None:
         super().__init__(server, keepalive_timeout=IDLE, **options)
         self._home = server
-        self._most = most
+        self._places = places
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if len(self._home.connections) > self._most:
-            log.warning("a connection was closed: there are %d, as many as may be", self._most)
+        if len(self._home.connections) > self._places.most:
+            self._places.complain()
             self.force_close()
 
     def handle_error(
@@ -68,7 +85,10 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what never became a request, or failed after its handler had ended."""
-        self.log_exception("a request from %s failed", request.remote, exc_info=exc)
+        if no_text(request, exc):
+            status, exc, message = 400, None, "a header is no text"
+        if exc is not None:
+            self.log_exception("a request from %s failed", request.remote, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is on its way already")
         response = _refused(status, message or "").response()
@@ -91,6 +111,13 @@ class Connection(web.RequestHandler):
             self.logger.debug("%s: %s", args[0] % args[1:], _line(str(error)))
         else:
             super().log_exception(*args, **options)
+
+
+def no_text(request: web.BaseRequest, error: BaseException | None) -> bool:
+    """Whether an error comes from a header that is no text: aiohttp puts some into its words."""
+    if not isinstance(error, UnicodeEncodeError):
+        return False
+    return any("\udc80" <= letter <= "\udcff" for letter in "".join(request.headers.values()))
 
 
 def most() -> int:

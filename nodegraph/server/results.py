@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nodegraph.errors import FileMissing
 from nodegraph.jobs import Job
 from nodegraph.outputs import SavedFile
+from nodegraph.traversal import natural
 
 from . import frames
 from .socket import Socket
@@ -61,8 +62,9 @@ async def send_pictures(server: Server, socket: Socket, job: Job) -> int:
 
 
 def saved_files(job: Job) -> Iterator[tuple[str, int, SavedFile]]:
-    """(node, place among the node's, file) of everything a job saved."""
-    for node, output in job.result.outputs.items():
+    """(node, place among the node's, file) of everything a job saved, in the nodes' order."""
+    for node in sorted(job.result.outputs, key=natural):
+        output = job.result.outputs[node]
         listed = [item for items in output.values() for item in items if _is_file(item)]
         for index, item in enumerate(listed):
             yield node, index, SavedFile(item["filename"], item["subfolder"], item["type"])

@@ -59,8 +59,10 @@ CLEAR_OR_DELETE = record({}, clear=maybe(TRUTH), delete=maybe(array(TEXT)))
 INTERRUPT = record({}, prompt_id=maybe(TEXT))
 FREE = record({}, unload_models=maybe(TRUTH), free_memory=maybe(TRUTH))
 SOME_JOBS = record({}, job_ids=maybe(array(TEXT)))
-FROM_ZERO: Schema = {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**53}
-FROM_ONE: Schema = {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**53}
+# In a query an empty text counts as missing.
+EMPTY: Schema = {"type": "string", "maxLength": 0}
+FROM_ZERO: Schema = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**53 - 1}, EMPTY]}
+FROM_ONE: Schema = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**53 - 1}, EMPTY]}
 SUMMARY = record(
     {
         "id": TEXT,

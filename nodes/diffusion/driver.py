@@ -56,6 +56,8 @@ class Run:
         self.job.sampler.close()
 
     def _report(self, question: Question, prediction: Prediction) -> None:
+        if self.job.on_estimate is not None:
+            self.job.on_estimate(prediction.denoised)
         step = self.job.step_at(question.level)
         if step > self._step:
             self._step = step

@@ -26,6 +26,31 @@ def guide(cond: Tensor, uncond: Tensor | None, scale: float) -> Tensor:
     return cond if uncond is None else uncond + (cond - uncond) * scale
 
 
+def rescaled(
+    cond: Tensor, uncond: Tensor, scale: float, share: float, x: Tensor, sigma: Tensor
+) -> Tensor:
+    """Guidance whose result has, by a `share`, the deviation of c (arXiv:2305.08891, §3.4).
+
+    v_cfg = v_u + w (v_c − v_u), and v = φ v_cfg std(v_c)/std(v_cfg) + (1 − φ) v_cfg for each
+    image, φ the share. All of it in terms of v, whatever the network predicts:
+    x̂_0 = x/(σ² + 1) − v σ/√(σ² + 1).
+    """
+    v_c, v_u = (_velocity(x_0, x, sigma) for x_0 in (cond, uncond))
+    v = guide(v_c, v_u, scale)
+    v = share * (v * _deviation(v_c) / _deviation(v)) + (1 - share) * v
+    return x / (sigma**2 + 1) - v * sigma / (sigma**2 + 1) ** 0.5
+
+
+def _deviation(v: Tensor) -> Tensor:
+    """The standard deviation of each image; never 0, where all values are equal."""
+    deviation = v.std(dim=tuple(range(1, v.ndim)), keepdim=True)
+    return deviation.clamp_min(torch.finfo(v.dtype).tiny)
+
+
+def _velocity(x_0: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
+    return (x / (sigma**2 + 1) - x_0) * (sigma**2 + 1) ** 0.5 / sigma
+
+
 @dataclass(frozen=True)
 class Clip:
     """Clamps x̂_0 to [−limit, limit]; for pixel models, whose data lie in [−1, 1]."""

@@ -53,16 +53,42 @@ def repeat_to(x: Tensor, size: int, *, dim: int = 0) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
+class Gate:
+    """A mask of greys as the moment from which each place is made anew (arXiv:2306.00950).
+
+    At a level whose time has a share u of the walk's times still before it, m is 1 where the mask
+    is at least u and 0 elsewhere: the lighter, the earlier. `strength` blends this hard mask
+    with the mask itself. `sigmas`: the levels of the walk.
+    """
+
+    schedule: NoiseSchedule
+    sigmas: Tensor
+    strength: float = 1.0
+
+    def __call__(self, mask: Tensor, sigma: float) -> Tensor:
+        hard = (mask >= self.left(sigma)).to(mask.dtype)
+        return self.strength * hard + (1 - self.strength) * mask
+
+    def left(self, sigma: float) -> float:
+        """The share u of the walk's times below this level's."""
+        lowest = max(self.sigmas[-1].item(), self.schedule.sigma_min)
+        levels = (sigma, self.sigmas[0].item(), lowest)
+        now, first, last = (self.schedule.sigma_to_t(level) for level in levels)
+        return (now - last) / (first - last) if first != last else 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class Inpaint:
     """What a run keeps: `latent` where `mask` is 0; `noise` is what it is hidden under meanwhile.
 
     `mask` broadcasts against `latent` (see `resize_mask`); `noise` is shaped like `latent` (see
-    `known_region_noise`).
+    `known_region_noise`). `gate` says what the mask is at a level; without one it stays as it is.
     """
 
     mask: Tensor
     latent: Tensor
     noise: Tensor
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         shape = self.latent.shape
@@ -77,8 +103,14 @@ class Inpaint:
 
     def before(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x m + (latent + noise σ)(1 − m): the known region at this level, for the network."""
-        return x * self.mask + (self.noise * sigma + self.latent) * (1 - self.mask)
+        m = self.at(sigma)
+        return x * m + (self.noise * sigma + self.latent) * (1 - m)
 
-    def after(self, denoised: Tensor) -> Tensor:
+    def after(self, denoised: Tensor, sigma: Tensor) -> Tensor:
         """x̂_0 m + latent (1 − m)"""
-        return denoised * self.mask + self.latent * (1 - self.mask)
+        m = self.at(sigma)
+        return denoised * m + self.latent * (1 - m)
+
+    def at(self, sigma: Tensor) -> Tensor:
+        """The mask m at this level."""
+        return self.mask if self.gate is None else self.gate(self.mask, sigma.item())

@@ -1,6 +1,7 @@
 """One independent run, and what it asks the network at each level.
 
-u and c are the unconditional and the conditional x̂_0; see `prediction` for x, σ and x̂_0.
+u and c are the unconditional and the conditional x̂_0, m that of a middle condition between them;
+see `prediction` for x, σ and x̂_0.
 """
 
 from __future__ import annotations
@@ -12,22 +13,30 @@ import torch
 from torch import Tensor
 
 from nodes.diffusion.condition import Condition, weighted_mean
-from nodes.diffusion.guidance import Threshold, guide, needs_uncond
+from nodes.diffusion.guidance import Threshold, guide, needs_uncond, rescaled
 from nodes.diffusion.inpaint import Inpaint
 from nodes.diffusion.packing import Query
-from nodes.diffusion.prediction import (
-    ModelSampling,
-    Prediction,
-    scaled_input,
-    split_variance,
-    to_denoised,
-    to_eps,
-)
+from nodes.diffusion.prediction import ModelSampling, Prediction, split_variance, to_eps
 from nodes.diffusion.samplers import Sampler
 
 # (step, steps in all, x, x̂_0): called once for each step, from 0, before x moves on. What it
 # raises ends the job.
 OnStep = Callable[[int, int, Tensor, Tensor], None]
+
+
+OnEstimate = Callable[[Tensor], None]  # each x̂_0 as it comes, also those within a step
+
+
+@dataclass(frozen=True, eq=False)
+class Middle:
+    """Guidance in two legs: from u to m at scale `cfg`, and from m to c at the job's scale w.
+
+    The result is u + cfg (m − u) + w (c − m); `nested`, u + cfg (m + w (c − m) − u).
+    """
+
+    conditions: tuple[Condition, ...]
+    cfg: float
+    nested: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +45,10 @@ class Job:
 
     `sampler` is a generator made for this job and used once; `sigmas` (n + 1,) are the levels it
     walks, which count its steps. `cfg` is the guidance scale; at 1 the negative side is not
-    evaluated, unless `always_uncond` (for samplers that look at it). `threshold` keeps the guided
-    x̂_0 in range.
+    evaluated, unless `always_uncond` (for samplers that look at it). `middle` is a third side.
+    `rescale` in [0, 1] is the share of `guidance.rescaled`. `perturbed` is the scale of guidance
+    away from the network with its attention perturbed: x̂_0 + scale (c − c_perturbed)
+    (arXiv:2403.17377). `threshold` keeps the guided x̂_0 in range.
     """
 
     sampler: Sampler
@@ -50,6 +61,10 @@ class Job:
     threshold: Threshold | None = None
     on_step: OnStep | None = None
     always_uncond: bool = False
+    middle: Middle | None = None
+    rescale: float = 0.0
+    perturbed: float = 0.0
+    on_estimate: OnEstimate | None = None
 
     def __post_init__(self) -> None:
         if not self.positive:
@@ -61,7 +76,8 @@ class Job:
 
     @property
     def uses_negative(self) -> bool:
-        return self.always_uncond or needs_uncond(self.cfg)
+        scale = self.cfg if self.middle is None else self.middle.cfg
+        return self.always_uncond or needs_uncond(scale)
 
     @property
     def steps(self) -> int:
@@ -103,13 +119,23 @@ class Question:
         used = self.job.negative if self.job.uses_negative else ()
         return [c for c in used if c.active(self.level)]
 
+    @property
+    def middle(self) -> list[Condition]:
+        used = () if self.job.middle is None else self.job.middle.conditions
+        return [c for c in used if c.active(self.level)]
+
+    @property
+    def perturbed(self) -> list[Condition]:
+        return self.positive if self.job.perturbed != 0 else []
+
     def queries(self) -> list[Query]:
-        """One query for each active condition, the positive ones first."""
-        x_t = scaled_input(self.seen, self.sigma)
+        """One query for each active condition: positive, negative, middle, perturbed."""
+        x_t = self.job.model.network_input(self.seen, self.sigma)
         t = self.job.model.schedule.sigma_to_t(self.level)
+        plain = [(c, False) for c in (*self.positive, *self.negative, *self.middle)]
         return [
-            Query(condition.network_input(x_t), t, condition.tokens(x_t))
-            for condition in (*self.positive, *self.negative)
+            Query(condition.network_input(x_t), t, condition.tokens(x_t), perturbed)
+            for condition, perturbed in (*plain, *((c, True) for c in self.perturbed))
         ]
 
     def answer(self, outputs: Sequence[Tensor]) -> Prediction:
@@ -122,10 +148,28 @@ class Question:
         seen, answers = self.seen, iter(outputs)
         cond, log_variance = self._side(self.positive, answers, seen)
         uncond = self._side(self.negative, answers, seen)[0] if self.job.uses_negative else None
-        guided = guide(cond, uncond, self.job.cfg)
+        middle = self._side(self.middle, answers, seen)[0] if self.job.middle else None
+        guided = self._guided(cond, uncond, middle)
+        if self.job.perturbed != 0:
+            guided = guided + (cond - self._side(self.perturbed, answers, seen)[0]) * (
+                self.job.perturbed
+            )
         clipped = guided if self.job.threshold is None else self.job.threshold(guided)
         eps = to_eps(self._masked(guided), self.x, self.sigma)
         return Prediction(self._masked(clipped), eps, uncond, log_variance)
+
+    def _guided(self, cond: Tensor, uncond: Tensor | None, middle: Tensor | None) -> Tensor:
+        if self.job.middle is None or middle is None:
+            return self._leg(cond, uncond, self.job.cfg)
+        if self.job.middle.nested:
+            inner = self._leg(cond, middle, self.job.cfg)
+            return self._leg(inner, uncond, self.job.middle.cfg)
+        return self._leg(middle, uncond, self.job.middle.cfg) + (cond - middle) * self.job.cfg
+
+    def _leg(self, cond: Tensor, uncond: Tensor | None, scale: float) -> Tensor:
+        if uncond is None or self.job.rescale == 0:
+            return guide(cond, uncond, scale)
+        return rescaled(cond, uncond, scale, self.job.rescale, self.seen, self.sigma)
 
     def _side(
         self, conditions: Sequence[Condition], outputs: Iterator[Tensor], seen: Tensor
@@ -134,7 +178,7 @@ class Question:
         denoised, log_variances = [], []
         for _ in conditions:
             output, log_variance = split_variance(next(outputs).to(seen.dtype), seen.shape[1])
-            denoised.append(to_denoised(self.job.model.kind, output, seen, self.sigma))
+            denoised.append(self.job.model.denoised(output, seen, self.sigma))
             if log_variance is not None:
                 log_variances.append(log_variance)
         if not denoised:
@@ -145,4 +189,6 @@ class Question:
 
     def _masked(self, denoised: Tensor) -> Tensor:
         inpaint = self.job.inpaint
-        return denoised if inpaint is None else inpaint.after(denoised).to(denoised.dtype)
+        if inpaint is None:
+            return denoised
+        return inpaint.after(denoised, self.sigma).to(denoised.dtype)

@@ -13,19 +13,23 @@ import torch
 from torch import Tensor
 
 # (x / √(σ²+1) of shape (N, C, h, w), whole times (N,) as float32, tokens (N, L, D) or None)
-# -> (N, C or 2C, h, w)
-Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+# -> (N, C or 2C, h, w); called with perturbed=True where that is asked for, and else without.
+Network = Callable[..., Tensor]
 
 MOST_REPEATS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """Rows that one run wants answered: x_t (B, C, h, w), one time t, tokens (B, L, D) or None."""
+    """Rows that one run wants answered: x_t (B, C, h, w), one time t, tokens (B, L, D) or None.
+
+    perturbed: by the network with its attention perturbed (arXiv:2403.17377).
+    """
 
     x_t: Tensor
     t: int
     context: Tensor | None
+    perturbed: bool = False
 
 
 def evaluate(
@@ -62,7 +66,7 @@ def _groups(queries: Sequence[Query]) -> list[list[int]]:
 
 def _fit(queries: Sequence[Query]) -> bool:
     """Whether these can share a call: equal but for the batch, the time and the tokens' number."""
-    if len({(q.x_t.shape[1:], q.x_t.dtype, q.x_t.device) for q in queries}) > 1:
+    if len({(q.x_t.shape[1:], q.x_t.dtype, q.x_t.device, q.perturbed) for q in queries}) > 1:
         return False
     contexts = [q.context for q in queries if q.context is not None]
     if len(contexts) not in (0, len(queries)):
@@ -79,10 +83,12 @@ def _call(queries: Sequence[Query], network: Network, max_rows: int | None) -> T
     t = torch.tensor(times, dtype=torch.float32, device=x_t.device)
     context = _tokens(q.context for q in queries if q.context is not None)
     size = max_rows or len(x_t)
+    options = {"perturbed": True} if queries[0].perturbed else {}
     outputs = []
     for i in range(0, len(x_t), size):
         rows = slice(i, i + size)
-        output = network(x_t[rows], t[rows], None if context is None else context[rows])
+        tokens = None if context is None else context[rows]
+        output = network(x_t[rows], t[rows], tokens, **options)
         _check(output, x_t[rows])
         outputs.append(output)
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]

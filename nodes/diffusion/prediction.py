@@ -19,6 +19,7 @@ from nodes.diffusion.schedule import NoiseSchedule
 
 PredictionKind = Literal["eps", "x0", "v"]
 PREDICTION_KINDS: tuple[PredictionKind, ...] = ("eps", "x0", "v")
+Use = Literal["plain", "lcm", "img_to_img"]
 SMALLEST_VARIANCE = 1e-20  # log β̃ is −∞ where the next level is 0
 
 
@@ -40,13 +41,28 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class ModelSampling:
-    """How a network was trained: its noise levels, and what its output stands for."""
+    """How a network was trained: its noise levels, and what its output stands for.
+
+    use: "lcm" mixes x̂_0 with x as a consistency model does; "img_to_img" shows x as it is.
+    """
 
     schedule: NoiseSchedule
     kind: PredictionKind = "eps"
+    use: Use = "plain"
 
     def __post_init__(self) -> None:
         _check_kind(self.kind)
+
+    def network_input(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """What the network sees of x at a level σ, a tensor of one value."""
+        return x if self.use == "img_to_img" else scaled_input(x, sigma)
+
+    def denoised(self, output: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
+        """x̂_0 from what the network says about x at a level σ, a tensor of one value."""
+        x_0 = to_denoised(self.kind, output, x, sigma)
+        if self.use == "lcm":
+            return consistent(x_0, x, self.schedule.sigma_to_t(sigma.item()))
+        return x_0
 
 
 def _check_kind(kind: str) -> None:
@@ -75,6 +91,16 @@ def to_denoised(kind: PredictionKind, output: Tensor, x: Tensor, sigma: Tensor) 
     if kind == "v":
         return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
     return output
+
+
+def consistent(x_0: Tensor, x: Tensor, t: int, sigma_data: float = 0.5) -> Tensor:
+    """c_skip x + c_out x̂_0, which is x itself at t = 0 (arXiv:2310.04378, eq. 9).
+
+    c_skip = σ_d² / (s² + σ_d²) and c_out = s / √(s² + σ_d²), s = 10 t.
+    """
+    s = 10.0 * t
+    c_skip = sigma_data**2 / (s**2 + sigma_data**2)
+    return c_skip * x + s / (s**2 + sigma_data**2) ** 0.5 * x_0
 
 
 def to_eps(denoised: Tensor, x: Tensor, sigma: Tensor) -> Tensor:

@@ -62,6 +62,13 @@ def zero_terminal_snr(alpha_bar: Tensor) -> Tensor:
     return result
 
 
+def distilled(alpha_bar: Tensor, steps: int) -> NoiseSchedule:
+    """The schedule of a network distilled to `steps` of its T times, as latent consistency models
+    are (arXiv:2310.04378, §4.3): the last of each T // steps."""
+    stride = max(len(alpha_bar) // steps, 1)
+    return NoiseSchedule(alpha_bar[stride - 1 :: stride], stride)
+
+
 def respace(alpha_bar: Tensor, times: Sequence[int]) -> Tensor:
     """ᾱ of the shorter process that visits only `times` (arXiv:2102.09672, §4).
 
@@ -82,9 +89,11 @@ class NoiseSchedule:
 
     `alpha_bar` is (T,), descending in (0, 1]. The tables of σ and log σ are computed in float64
     and kept as float32, as checkpoints' own tables are, so that equal settings give equal pixels.
+    `stride` k: a network distilled to every k-th time; entry i is its time (i + 1) k − 1.
     """
 
     alpha_bar: Tensor
+    stride: int = 1
 
     def __post_init__(self) -> None:
         a = self.alpha_bar
@@ -109,6 +118,16 @@ class NoiseSchedule:
         return self._exact.log().float()
 
     @property
+    def first_time(self) -> int:
+        """The network's time at σ_min."""
+        return self.stride - 1
+
+    @property
+    def last_time(self) -> int:
+        """The network's time at σ_max."""
+        return len(self.alpha_bar) * self.stride - 1
+
+    @property
     def sigma_min(self) -> float:
         return self.sigmas[0].item()
 
@@ -119,11 +138,12 @@ class NoiseSchedule:
     def sigma_to_t(self, sigma: float) -> int:
         """The time whose log σ_t is nearest to log `sigma`; `sigma` > 0."""
         log_sigma = torch.tensor(sigma, dtype=torch.float32).log()
-        return int((log_sigma - self.log_sigmas).abs().argmin())
+        return int((log_sigma - self.log_sigmas).abs().argmin()) * self.stride + self.first_time
 
     def t_to_sigma(self, t: float | Tensor) -> Tensor:
         """σ at a fractional time, float32, shaped like `t`: log σ is interpolated linearly."""
-        t = torch.as_tensor(t, dtype=torch.float32).clamp(0, len(self.sigmas) - 1)
+        t = torch.as_tensor(t, dtype=torch.float32)
+        t = ((t - self.first_time) / self.stride).clamp(0, len(self.sigmas) - 1)
         below, above, w = t.floor().long(), t.ceil().long(), t.frac()
         return ((1 - w) * self.log_sigmas[below] + w * self.log_sigmas[above]).exp()
 
@@ -133,7 +153,7 @@ class NoiseSchedule:
             return BEFORE_THE_START
         if percent >= 1:
             return 0.0
-        return self.t_to_sigma((1 - percent) * (len(self.sigmas) - 1)).item()
+        return self.t_to_sigma((1 - percent) * self.last_time).item()
 
     def sigmas_at(
         self, times: Sequence[int], *, last: float = 0.0, dtype: torch.dtype = torch.float32
@@ -143,6 +163,5 @@ class NoiseSchedule:
         `times` descend, shape of the result (len(times) + 1,). This is respacing seen from the
         sampler: a walk over few levels is the respaced process, with the network's own times.
         """
-        return torch.cat([self._exact[torch.tensor(times)], torch.tensor([last]).double()]).to(
-            dtype
-        )
+        entries = torch.tensor(times).div(self.stride, rounding_mode="floor")
+        return torch.cat([self._exact[entries], torch.tensor([last]).double()]).to(dtype)

@@ -15,7 +15,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from nodes.diffusion import levels
 from nodes.diffusion.beta_quantile import beta_quantile
+from nodes.diffusion.levels import then_zero
 from nodes.diffusion.schedule import NoiseSchedule
 
 Spacing = Callable[[NoiseSchedule, int], Tensor]
@@ -29,29 +31,26 @@ def _levels(values: Iterable[float]) -> Tensor:
     return torch.tensor([float(v) for v in values], dtype=torch.float32)
 
 
-def _then_zero(sigmas: Tensor) -> Tensor:
-    return torch.cat([sigmas, sigmas.new_zeros(1)])
-
-
 def normal(schedule: NoiseSchedule, n: int) -> Tensor:
     """Times evenly spaced from the last to the first, both included, then 0."""
     ends_at_zero = math.isclose(schedule.sigma_min, 0, abs_tol=NEARLY_ZERO)
-    times = torch.linspace(len(schedule.sigmas) - 1, 0, n + 1 if ends_at_zero else n)
+    ends = schedule.last_time, schedule.first_time
+    times = torch.linspace(*ends, n + 1 if ends_at_zero else n)
     sigmas = schedule.t_to_sigma(times)
-    return sigmas if ends_at_zero else _then_zero(sigmas)
+    return sigmas if ends_at_zero else then_zero(sigmas)
 
 
 def sgm_uniform(schedule: NoiseSchedule, n: int) -> Tensor:
     """Times evenly spaced from the last towards the first, which is left out, then 0."""
-    times = torch.linspace(len(schedule.sigmas) - 1, 0, n + 1)[:-1]
-    return _then_zero(schedule.t_to_sigma(times))
+    times = torch.linspace(schedule.last_time, schedule.first_time, n + 1)[:-1]
+    return then_zero(schedule.t_to_sigma(times))
 
 
 def simple(schedule: NoiseSchedule, n: int) -> Tensor:
     """Every (T/n)-th level of the table from the top, then 0."""
     stride = len(schedule.sigmas) / n
     picked = [-(1 + int(i * stride)) for i in range(n)]
-    return _then_zero(schedule.sigmas[picked])
+    return then_zero(schedule.sigmas[picked])
 
 
 def ddim_uniform(schedule: NoiseSchedule, n: int) -> Tensor:
@@ -59,19 +58,17 @@ def ddim_uniform(schedule: NoiseSchedule, n: int) -> Tensor:
     ends_at_zero = math.isclose(schedule.sigmas[1].item(), 0, abs_tol=NEARLY_ZERO)
     stride = max(len(schedule.sigmas) // (n + 1 if ends_at_zero else n), 1)
     sigmas = schedule.sigmas[1::stride].flip(0)
-    return sigmas if ends_at_zero else _then_zero(sigmas)
+    return sigmas if ends_at_zero else then_zero(sigmas)
 
 
 def karras(schedule: NoiseSchedule, n: int, rho: float = 7.0) -> Tensor:
     """σ^(1/ρ) evenly spaced from σ_max to σ_min, then 0 (arXiv:2206.00364, eq. 5)."""
-    low, high = schedule.sigma_min ** (1 / rho), schedule.sigma_max ** (1 / rho)
-    return _then_zero((high + torch.linspace(0, 1, n) * (low - high)) ** rho)
+    return levels.karras(n, schedule.sigma_min, schedule.sigma_max, rho)
 
 
 def exponential(schedule: NoiseSchedule, n: int) -> Tensor:
     """log σ evenly spaced from σ_max to σ_min, then 0."""
-    start, end = math.log(schedule.sigma_max), math.log(schedule.sigma_min)
-    return _then_zero(torch.linspace(start, end, n).exp())
+    return levels.exponential(n, schedule.sigma_min, schedule.sigma_max)
 
 
 def beta(schedule: NoiseSchedule, n: int, a: float = 0.6, b: float = 0.6) -> Tensor:
@@ -79,7 +76,7 @@ def beta(schedule: NoiseSchedule, n: int, a: float = 0.6, b: float = 0.6) -> Ten
     last = len(schedule.sigmas) - 1
     quantiles = (1 - i * (1 / n) for i in range(n))
     times = [round(beta_quantile(p, a, b) * last) for p in quantiles]
-    return _then_zero(schedule.sigmas[list(dict.fromkeys(times))])
+    return then_zero(schedule.sigmas[list(dict.fromkeys(times))])
 
 
 def linear_quadratic(schedule: NoiseSchedule, n: int, threshold: float = 0.025) -> Tensor:
@@ -101,7 +98,7 @@ def kl_optimal(schedule: NoiseSchedule, n: int) -> Tensor:
     """arctan σ evenly spaced from σ_max to σ_min, then 0 (Align Your Steps, arXiv:2404.14507)."""
     w = torch.arange(n, dtype=torch.float32) / max(n - 1, 1)
     angle = w * math.atan(schedule.sigma_min) + (1 - w) * math.atan(schedule.sigma_max)
-    return _then_zero(angle.tan())
+    return then_zero(angle.tan())
 
 
 SPACINGS: Mapping[str, Spacing] = MappingProxyType(

@@ -10,6 +10,8 @@ nothing of the file stays open or mapped.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Literal, overload
 
@@ -36,6 +38,7 @@ __all__ = [
     "load",
     "part_bytes",
     "read_tensor",
+    "reading",
 ]
 
 
@@ -114,6 +117,17 @@ def read_tensor(
         raise CheckpointError(info.path, f"its {PARTS[part]} has no parameter {name}")
     with found.file.reader() as read:
         return _read(read, found, name).to(device=device, dtype=dtype).contiguous()
+
+
+@contextmanager
+def reading(info: CheckpointInfo, part: Part) -> Iterator[Callable[[str], Tensor]]:
+    """Open a part: what is given reads its parameters by name, new ones, in the file's own dtype.
+
+    Raises CheckpointError like `load`.
+    """
+    found = _found(info, part)
+    with found.file.reader() as read:
+        yield lambda name: _read(read, found, name)
 
 
 def part_bytes(info: CheckpointInfo, part: Part, dtype: torch.dtype) -> int:

@@ -46,7 +46,8 @@ DICTS = (
     "pytorch_lightning.utilities.parsing.AttributeDict",
     "lightning_fabric.utilities.data.AttributeDict",
 )
-NESTED = ("state_dict", "model", "params_ema", "params")  # where trainers put the tensors
+# Where trainers put the tensors.
+NESTED = ("state_dict", "model", "params_ema", "params", "string_to_param")
 _TORCH_LIST = Lock()  # torch's list of allowed classes is one for the whole process
 
 
@@ -139,6 +140,8 @@ def _refusal(message: str) -> str:
 
 
 def _tensors(path: Path, loaded: Any) -> dict[str, Tensor]:
+    if isinstance(loaded, Tensor):  # some embeddings are nothing else
+        loaded = {"tensor": loaded}
     for name in NESTED:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]

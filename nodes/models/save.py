@@ -8,14 +8,14 @@ shapes cannot show goes into the metadata (checkpoint_metadata.py), so that read
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .atomic import replacing
 from .checkpoint_metadata import Declared, write_metadata
@@ -34,17 +34,33 @@ WRITABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A tensor that need not be there before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    read: Callable[[], Tensor]
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Piece:
+        return cls(tuple(tensor.shape), tensor.dtype, lambda: tensor)
+
+
+Pieces = Mapping[str, Piece]  # by name in a module's state_dict
+
+
+@dataclass(frozen=True)
 class Written:
     """A tensor to write: the pieces it is made of, one below the other."""
 
     name: str
-    pieces: tuple[Tensor, ...]
+    pieces: tuple[Piece, ...]
     dtype: torch.dtype
     transposed: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
-        first = tuple(self.pieces[0].shape)
+        first = self.pieces[0].shape
         if len(self.pieces) > 1:
             return (sum(piece.shape[0] for piece in self.pieces), *first[1:])
         return first[::-1] if self.transposed else first
@@ -70,9 +86,15 @@ def save_original(
     tensor at a time is converted and written. Raises CheckpointError where the file cannot be
     written, or where a weight does not fit `dtype`; ValueError where there is nothing to save.
     """
-    entries = [*_below(UNET, unet, dtype), *_below(VAE_PREFIX, vae, dtype)]
+    entries = [
+        entry
+        for prefix, module in ((UNET, unet), (VAE_PREFIX, vae))
+        if module is not None
+        for entry in below(prefix, _pieces(module), dtype)
+    ]
     if text is not None:
-        entries += _text(text, declared.family, dtype)
+        family = declared.family or ("sd2" if text.config.activation == "gelu" else "sd1")
+        entries += text_below(_pieces(text), text.config.layers, family, dtype)
     if not entries:
         raise ValueError("nothing to save: give a unet, a text encoder or a vae")
     said = write_metadata(
@@ -88,37 +110,53 @@ def write_safetensors(path: Path, entries: Iterable[Written], metadata: Mapping[
 
     Raises CheckpointError.
     """
-    # Wide dtypes come first, so that every tensor begins at a multiple of its items' size.
-    ordered = sorted(entries, key=lambda entry: (-entry.dtype.itemsize, entry.name))
     try:
         with replacing(path) as file:
-            file.write(_header(ordered, metadata))
-            for entry in ordered:
-                _write(path, file, entry)
+            write_tensors(file, path, entries, metadata)
     except OSError as error:
         raise CheckpointError(path, f"cannot be written: {error.strerror}") from error
 
 
-def _below(prefix: str, module: UNet | VAE | None, dtype: torch.dtype | None) -> Iterator[Written]:
-    for name, tensor in module.state_dict().items() if module is not None else ():
-        yield _written(prefix + name, (tensor,), dtype)
+def write_tensors(
+    file: BinaryIO, path: Path, entries: Iterable[Written], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file's content to an open file; `path` is what errors call it.
+
+    Pieces are read one after the other. Raises CheckpointError, OSError.
+    """
+    # Wide dtypes come first, so that every tensor begins at a multiple of its items' size.
+    ordered = sorted(entries, key=lambda entry: (-entry.dtype.itemsize, entry.name))
+    file.write(_header(ordered, metadata))
+    for entry in ordered:
+        _write(path, file, entry)
 
 
-def _text(module: CLIPText, family: Family | None, dtype: torch.dtype | None) -> Iterator[Written]:
-    state = module.state_dict()
-    if (family or ("sd2" if module.config.activation == "gelu" else "sd1")) == "sd1":
-        yield from (_written(CLIP + name, (tensor,), dtype) for name, tensor in state.items())
+def below(prefix: str, pieces: Pieces, dtype: torch.dtype | None = None) -> Iterator[Written]:
+    """Tensors under our own names, after a prefix; `dtype` None leaves each in its own."""
+    for name, piece in pieces.items():
+        yield _written(prefix + name, (piece,), dtype)
+
+
+def text_below(
+    pieces: Pieces, layers: int, family: Family, dtype: torch.dtype | None = None
+) -> Iterator[Written]:
+    """A text encoder as the original files of its family hold it."""
+    if family == "sd1":
+        yield from below(CLIP, pieces, dtype)
         return
-    layers = range(module.config.layers)
-    entries = [entry.at(layer) for layer in layers for entry in OPENCLIP_LAYER]
+    entries = [entry.at(layer) for layer in range(layers) for entry in OPENCLIP_LAYER]
     for entry in (*OPENCLIP_ONCE, *entries):
-        if entry.ours[0] in state:
-            pieces = tuple(state[name] for name in entry.ours)
-            yield _written(OPENCLIP + entry.theirs, pieces, dtype, entry.transposed)
+        if entry.ours[0] in pieces:
+            fused = tuple(pieces[name] for name in entry.ours)
+            yield _written(OPENCLIP + entry.theirs, fused, dtype, entry.transposed)
+
+
+def _pieces(module: nn.Module) -> Pieces:
+    return {name: Piece.of(tensor) for name, tensor in module.state_dict().items()}
 
 
 def _written(
-    name: str, pieces: tuple[Tensor, ...], dtype: torch.dtype | None, transposed: bool = False
+    name: str, pieces: tuple[Piece, ...], dtype: torch.dtype | None, transposed: bool = False
 ) -> Written:
     kind = dtype or pieces[0].dtype
     if kind not in WRITABLE:
@@ -141,7 +179,7 @@ def _header(entries: Sequence[Written], metadata: Mapping[str, str]) -> bytes:
 
 def _write(path: Path, file: BinaryIO, entry: Written) -> None:
     for piece in entry.pieces:
-        source = piece.detach().to("cpu")
+        source = piece.read().detach().to("cpu")
         data = (source.t() if entry.transposed else source).to(entry.dtype).contiguous()
         if data.dtype != source.dtype and bool(data.isinf().any() > source.isinf().any()):
             kind = str(entry.dtype).removeprefix("torch.")

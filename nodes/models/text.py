@@ -48,9 +48,9 @@ class TextEncoder:
 
         `skip` is the user's clip skip: -1 the last layer of the published network, -2 the one
         before; None is what the family uses. `embeddings` are textual-inversion vectors by name,
-        (v, D) or (D,). What cannot be honoured (an unknown embedding, one of another width, a skip
-        the network has no layer for) is left out and told in the result's `warnings`. Raises
-        ArchitectureError for a skip that is not negative.
+        (v, D) or (D,). What cannot be honoured (an unknown embedding, a skip the network has no
+        layer for) is left out and told in the result's `warnings`. Raises ArchitectureError for an
+        embedding of another width, and for a skip that is not negative.
         """
         groups, left_out = self._groups(prompt, embeddings)
         layer, not_skipped = self._layer(skip)
@@ -82,24 +82,24 @@ class TextEncoder:
             tokens: Iterable[int | Tensor]
             if isinstance(piece, Segment):
                 tokens = self.tokenizer.encode(piece.text)
-            elif fault := self._fault(piece.name, embeddings):
-                faults[fault] = None
+            elif piece.name not in embeddings:
+                missing = f"embedding {piece.name!r} was not found and is left out of the prompt"
+                faults[missing] = None
                 continue
             else:
-                tokens = embeddings[piece.name].reshape(-1, self.config.width)
+                tokens = self._vectors(piece.name, embeddings[piece.name])
             groups.append([WeightedToken(token, piece.weight) for token in tokens])
         return groups, tuple(faults)
 
-    def _fault(self, name: str, embeddings: Mapping[str, Tensor]) -> str | None:
-        if name not in embeddings:
-            return f"embedding {name!r} was not found and is left out of the prompt"
-        shape = tuple(embeddings[name].shape)
+    def _vectors(self, name: str, vectors: Tensor) -> Tensor:
+        """An embedding as (v, D)."""
+        shape = tuple(vectors.shape)
         if len(shape) not in (1, 2) or shape[-1] != self.config.width:
-            return (
+            raise ArchitectureError(
                 f"embedding {name!r} has shape {shape}, but this text encoder takes vectors of "
-                f"{self.config.width}: it is left out (was it made for another model?)"
+                f"{self.config.width}: it was made for another model"
             )
-        return None
+        return vectors if vectors.ndim == 2 else vectors[None]
 
     def _layer(self, skip: int | None) -> tuple[int, tuple[str, ...]]:
         """The network's own skip for the user's, and a warning where it is not what was asked."""

@@ -11,6 +11,7 @@ E width of the time embedding.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,7 @@ from torch.nn.functional import (
     scaled_dot_product_attention,
 )
 
+from .freeu import FreeU
 from .layers import Pointwise, to_grid, to_tokens, zeroed
 from .shapes import Shapes, require_equal, shapes_of
 from .unet_config import GROUPS, Block, Part, UNetConfig, input_layout, output_layout
@@ -131,7 +133,10 @@ class CrossAttention(nn.Module):
         self.to_v = nn.Linear(context_dim, channels, bias=False)
         self.to_out = nn.Sequential(nn.Linear(channels, channels))
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, *, identity: bool = False) -> Tensor:
+        """With `identity` each token attends to its own place of the context alone."""
+        if identity:
+            return self.to_out(self.to_v(context))
         q, k, v = self._split(self.to_q(x)), self._split(self.to_k(context)), self.to_v(context)
         out = scaled_dot_product_attention(q, k, self._split(v))  # (B, H, L, C/H)
         return self.to_out(out.transpose(1, 2).flatten(2))  # (B, L, C)
@@ -178,9 +183,9 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, *, perturbed: bool = False) -> Tensor:
         normed = self.norm1(x)
-        x = x + self.attn1(normed, normed)
+        x = x + self.attn1(normed, normed, identity=perturbed)
         x = x + self.attn2(self.norm2(x), context)
         return x + self.ff(self.norm3(x))
 
@@ -199,10 +204,10 @@ class SpatialTransformer(nn.Module):
         )
         self.proj_out = zeroed(projection(channels, channels))
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, *, perturbed: bool = False) -> Tensor:
         tokens = self.proj_in(to_tokens(self.norm(x)))  # (B, C, h, w) -> (B, L, C)
         for block in self.transformer_blocks:
-            tokens = block(tokens, context)
+            tokens = block(tokens, context, perturbed=perturbed)
         return x + to_grid(self.proj_out(tokens), x)  # (B, L, C) -> (B, C, h, w)
 
 
@@ -226,10 +231,11 @@ class AttentionBlock(nn.Module):
         self.qkv = TokenConv(channels, 3 * channels)
         self.proj_out = zeroed(TokenConv(channels, channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, perturbed: bool = False) -> Tensor:
         qkv = self.qkv(to_tokens(self.norm(x)))  # (B, L, 3 C), each head's q, k and v together
         qkv = qkv.view(*qkv.shape[:2], self.heads, 3, -1).transpose(1, 2)  # (B, H, L, 3, C/H)
-        out = scaled_dot_product_attention(*qkv.unbind(3))  # (B, H, L, C/H)
+        q, k, v = qkv.unbind(3)
+        out = v if perturbed else scaled_dot_product_attention(q, k, v)  # (B, H, L, C/H)
         return x + to_grid(self.proj_out(out.transpose(1, 2).flatten(2)), x)
 
 
@@ -237,13 +243,21 @@ class TimestepSequential(nn.Sequential):
     """Parts in order, each given what it reads besides x."""
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, emb: Tensor, context: Tensor | None, size: torch.Size | None = None
+        self,
+        x: Tensor,
+        emb: Tensor,
+        context: Tensor | None,
+        size: torch.Size | None = None,
+        *,
+        perturbed: bool = False,
     ) -> Tensor:
         for part in self:
             if isinstance(part, ResBlock):
                 x = part(x, emb, size)
             elif isinstance(part, SpatialTransformer):
-                x = part(x, context)
+                x = part(x, context, perturbed=perturbed)
+            elif isinstance(part, AttentionBlock):
+                x = part(x, perturbed=perturbed)
             elif isinstance(part, Upsample):
                 x = part(x, size)
             else:
@@ -314,12 +328,16 @@ class UNet(nn.Module):
         y: Tensor | None = None,
         *,
         control: Control | None = None,
+        freeu: Sequence[FreeU] = (),
+        perturbed: bool = False,
     ) -> Tensor:
         """x (B, in, h, w), t (B,) in steps, context (B, N, D) -> (B, out, h, w).
 
         `y` is (B,) of class numbers, or (B, adm_channels). Any h and w will do. x, context and
-        control have the parameters' dtype. Raises ValueError where the network needs a context
-        or y and gets none, or where `control` was made for another network.
+        control have the parameters' dtype. `freeu`, one after the other, act on the way up;
+        `perturbed` replaces the middle block's self-attention by the identity (perturbed-attention
+        guidance, Ahn et al. 2024, arXiv:2403.17377). Raises ValueError where the network needs a
+        context or y and gets none, or where `control` was made for another network.
         """
         _require_inputs(self.config, context, y)
         emb = self.embed(t, y, x.dtype)
@@ -327,11 +345,14 @@ class UNet(nn.Module):
         for block in self.input_blocks:
             x = block(x, emb, context)
             skips.append(x)
-        x = self.middle_block(x, emb, context)
+        x = self.middle_block(x, emb, context, perturbed=perturbed)
         if control is not None:
             x, skips = _controlled(x, skips, control)
         for block in self.output_blocks:
-            x = torch.cat([x, skips.pop()], dim=1)
+            skip = skips.pop()
+            for change in freeu:
+                x, skip = change(x, skip, self.config.model_channels)
+            x = torch.cat([x, skip], dim=1)
             x = block(x, emb, context, skips[-1].shape[2:] if skips else None)
         return self.out(x)
 

@@ -10,6 +10,8 @@ NAMES = Alias(
     {
         "CheckpointLoaderSimple": ("LoadCheckpoint", "Load Checkpoint"),
         "CLIPTextEncode": ("CLIPEncode", "CLIP Text Encode (Prompt)"),
+        "LoraLoader": ("LoadLora", "Load LoRA"),
+        "LoraLoaderModelOnly": ("LoadLoraModelOnly", "LoraLoaderModelOnly"),
         "VAELoader": ("LoadVAE", "Load VAE"),
     }
 )

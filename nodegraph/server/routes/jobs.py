@@ -36,8 +36,8 @@ CANCELLED = record({"cancelled": TRUTH})
     query=(
         Param("status", SOME_STATUSES, f"some of {', '.join(STATUSES)}, with commas"),
         Param("workflow_id"),
-        Param("sort_by", {"enum": ["created_at", "execution_duration"]}),
-        Param("sort_order", {"enum": ["asc", "desc"]}),
+        Param("sort_by", {"enum": ["", "created_at", "execution_duration"]}),
+        Param("sort_order", {"enum": ["", "asc", "desc"]}),
         Param("limit", schema.FROM_ONE),
         Param("offset", schema.FROM_ZERO),
         Param("q", help="a text that stands in the graph or the outputs"),

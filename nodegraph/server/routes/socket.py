@@ -36,7 +36,7 @@ async def websocket(server: Server, request: web.Request) -> web.StreamResponse:
     ws = web.WebSocketResponse(
         heartbeat=HEARTBEAT, max_msg_size=server.settings.max_document_bytes, compress=False
     )
-    if not ws.can_prepare(request):
+    if not _can_be_one(ws, request):
         raise Refused(
             426,
             "no_websocket",
@@ -55,6 +55,13 @@ async def websocket(server: Server, request: web.Request) -> web.StreamResponse:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     return ws
+
+
+def _can_be_one(ws: web.WebSocketResponse, request: web.Request) -> bool:
+    try:
+        return bool(ws.can_prepare(request))
+    except ValueError:  # a header is no text, or no ASCII
+        return False
 
 
 def _greet(server: Server, socket: Socket) -> None:

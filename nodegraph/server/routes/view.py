@@ -34,14 +34,14 @@ routes = Routes("files")
             "its name, which may say where it is itself: `x.png [temp]`",
             required=True,
         ),
-        Param("type", {"type": "string", "enum": list(PLACES)}, "the folder; output by default"),
+        Param("type", {"type": "string", "enum": ["", *PLACES]}, "the folder; output by default"),
         Param("subfolder", help="the folder in that folder"),
         Param(
             "preview",
-            {"type": "string", "pattern": f"^{PREVIEW}$"},
+            {"type": "string", "pattern": f"^({PREVIEW})?$"},
             "a format and a quality from 0 to 100: `webp;90`",
         ),
-        Param("channel", {"type": "string", "enum": list(CHANNELS)}, "the channels wanted"),
+        Param("channel", {"type": "string", "enum": ["", *CHANNELS]}, "the channels wanted"),
     ),
     answer="*/*",
     statuses={

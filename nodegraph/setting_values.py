@@ -118,8 +118,14 @@ def seconds(given: Any) -> float:
 
 
 def optional_seconds(given: Any) -> float | None:
-    """The same, or none."""
-    return None if given is None or given == "none" else seconds(given)
+    """Seconds, more than 0, or none: with 0 nothing would ever be in time."""
+    if given is None or given == "none":
+        return None
+    expected = "a number of seconds, more than 0, or none"
+    number = _number(given, expected)
+    if number == 0:
+        raise ValueError(expected)
+    return number
 
 
 def optional_days(given: Any) -> float | None:

@@ -23,7 +23,7 @@ class Guider:
     guidance: Guidance
 
 
-NOISE = PortType("NOISE", Noise, color="#b0b0b0", codec=structural(Noise))
+NOISE = PortType("NOISE", Noise, color="#78909c", codec=structural(Noise))
 GUIDER = PortType("GUIDER", Guider, color="#66ffff")
 
 

@@ -37,17 +37,10 @@ def save_weights(
     entries: Sequence[Written], metadata: Mapping[str, str], prefix: str, context: Context
 ) -> Shown:
     """Write a safetensors file into the output folder, with the graph that made it."""
-    told = _telling(entries, context)
-    [name] = context.need_folders().reserve("output", prefix, SUFFIX)
+    told, said = _telling(entries, context), {**metadata, **graph_text(context)}
     digest = hashlib.sha256()
-    said = {**metadata, **graph_text(context)}
-    try:
-        name.write(
-            lambda file: write_tensors(_Hashed(file, digest.update), name.path, told, said)  # type: ignore[arg-type]
-        )
-    except BaseException:
-        name.release()
-        raise
+    [name] = context.need_folders().reserve("output", prefix, SUFFIX)
+    name.write(lambda file: write_tensors(_Hashed(file, digest.update), name.path, told, said))
     saved = SavedFile(name.path.name, name.subfolder, "output", digest.hexdigest())
     return Shown((saved,), key="models")
 
@@ -74,9 +67,9 @@ class _Hashed:
         self._file = file
         self._update = update
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Any, /) -> None:
         self._update(data)
-        return self._file.write(data)
+        self._file.write(data)
 
 
 def _telling(entries: Iterable[Written], context: Context) -> list[Written]:

@@ -30,6 +30,7 @@ from nodegraph.jobs import (
 from nodegraph.settings import Settings
 
 T = TypeVar("T")
+REFUSED = JournalError("the journal cannot be written: disk full")
 SECONDS = 30.0  # nothing here takes so long unless it hangs
 
 Document = dict[str, dict[str, Any]]
@@ -137,6 +138,23 @@ class House:
             self.ran.append(f"saved {name.name}")
             return Shown((SavedFile(name.name, name.subfolder, "output"),), "texts")
 
+        @node("SaveEach", category="t", cached=False)
+        def save_each(number: int, *, context: Context) -> Shown:
+            """Saves, and then runs out of memory the first time."""
+            assert context.folders is not None
+            names = context.folders.reserve("output", "each", ".txt", 2)
+            for index, name in enumerate(names):
+                name.write(b"%d.%d" % (number, index))
+                self.ran.append(f"saved {name.name}")
+            if f"no room for {number}" not in self.ran:
+                self.ran.append(f"no room for {number}")
+                raise MemoryError(f"no room for {number}")
+            return Shown(tuple(SavedFile(n.name, n.subfolder, "output") for n in names), "texts")
+
+        @node("Numbers", category="t")
+        def numbers(count: int = 2) -> list[int]:
+            return list(range(count))
+
         @node("Outer", category="t", cached=False)
         def outer(kind: str = "Gate", name: str = "inner") -> int | Expansion:
             graph = Builder()
@@ -149,7 +167,7 @@ class House:
                 context.preview(Sent(b"%d" % index))
                 context.preview(object())
 
-        return [gate, hang, show, note, raise_, odd, save, outer, send]
+        return [gate, hang, show, note, raise_, odd, save, save_each, numbers, outer, send]
 
 
 ERRORS: dict[str, type[BaseException]] = {
@@ -223,12 +241,16 @@ class Open:
 
 
 class Refusals:
-    """A disk that refuses what the journal would write, while `on`, after `spared` more writes."""
+    """A disk that refuses what the journal would write, while `on`, after `spared` more writes.
+
+    held: answers that are still to come, if it is a list; `answer` gives them.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self.on = False
         self.spared = 0
         self.refused = 0
+        self.held: list[Future[Any]] | None = None
         self._write = journal.write
         journal.write = self._refuse_or_write  # type: ignore[method-assign]
 
@@ -238,8 +260,16 @@ class Refusals:
             return self._write(work)
         self.refused += 1
         future: Future[Any] = Future()
-        future.set_exception(JournalError("the journal cannot be written: disk full"))
+        if self.held is None:
+            future.set_exception(REFUSED)
+        else:
+            self.held.append(future)
         return future
+
+    def answer(self) -> None:
+        held, self.held = self.held or [], None
+        for future in held:
+            future.set_exception(REFUSED)
 
 
 async def until(condition: Callable[[], Any], seconds: float = SECONDS) -> None:

@@ -7,16 +7,32 @@ import itertools
 import json
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from server_process import WAIT, Answer, ServerProcess
+from server_process import WAIT, Answer, ServerProcess, until
 
 Message = dict[str, Any]
 Graph = dict[str, dict[str, Any]]
+# What the data of each message holds beside prompt_id.
+FIELDS = {
+    "execution_start": {"timestamp"},
+    "execution_cached": {"nodes", "timestamp"},
+    "progress_state": {"nodes"},
+    "executing": {"node", "display_node"},
+    "progress": {"node", "value", "max"},
+    "executed": {"node", "display_node", "output"},
+    "execution_success": {"timestamp"},
+    "execution_interrupted": {"node_id", "node_type", "executed", "timestamp"},
+    "execution_error": {
+        *("node_id", "node_type", "executed", "exception_message", "exception_type"),
+        *("traceback", "current_inputs", "current_outputs", "timestamp"),
+    },
+}
 FLAGS = {"supports_preview_metadata": True}
 NUMBERED = {"numbered_events": True}
 FRESH = itertools.count(1000)  # values that no graph of these tests has had: nothing is cached
@@ -174,6 +190,37 @@ def is_last(message: Message, job: str) -> bool:
     return message["type"] == "executing" and data == {"node": None, "prompt_id": job}
 
 
+def assert_well_formed(messages: list[Message]) -> None:
+    """All the messages of a job have the fields of the ecosystem's, of the right types."""
+    now = time.time() * 1000
+    for message in messages:
+        kind, data = message["type"], message["data"]
+        assert set(message) == {"type", "data"}, message
+        if message is messages[-1]:
+            assert set(data) == {"node", "prompt_id"}, message
+        elif kind == "execution_error":
+            assert set(data) >= FIELDS[kind] | {"prompt_id"}, message
+        else:
+            assert set(data) == FIELDS[kind] | {"prompt_id"}, message
+        if "timestamp" in data:
+            assert type(data["timestamp"]) is int
+            assert now - 600_000 < data["timestamp"] <= now + 1
+        if kind == "progress":
+            assert type(data["value"]) is type(data["max"]) is int
+        if kind == "progress_state":
+            assert_states(data)
+
+
+def assert_states(data: dict[str, Any]) -> None:
+    for id, state in data["nodes"].items():
+        assert state["node_id"] == state["real_node_id"] == id
+        assert state["prompt_id"] == data["prompt_id"]
+        assert state["state"] in ("pending", "running", "finished", "error")
+        assert type(state["value"]) is type(state["max"]) is int
+        assert 0 <= state["value"] <= state["max"]
+        assert {"display_node_id", "parent_node_id"} <= set(state)
+
+
 def types(messages: Sequence[Message]) -> list[str]:
     """The types, each with the node where it is about one: `executing 2`."""
     return [f"{each['type']} {_node(each['data'])}".rstrip() for each in messages]
@@ -232,8 +279,7 @@ def busy(server: ServerProcess) -> Iterator[str]:
     """A job that runs for as long as the block; its id. The queue is empty at the end."""
     gate = f"busy-{fresh()}"
     id = server.submit(waiting(gate))
-    while id not in running_ids(server):
-        pass
+    until(lambda: id in running_ids(server))
     try:
         yield id
     finally:

@@ -52,7 +52,7 @@ def write(
     *,
     context: Context,
 ) -> Shown:
-    """Write pictures; and into a log of this test, outside of what the server knows, that it ran."""
+    """Write pictures, and into a log, outside of what the server knows, that it ran."""
     from PIL import Image
 
     names = context.need_folders().reserve("output", prefix, ".png", count=copies)

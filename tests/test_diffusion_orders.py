@@ -8,6 +8,8 @@ import math
 
 import pytest
 import torch
+from gaussian_data import MEAN, STD, exact, run
+from torch import Tensor
 
 from nodes.diffusion.noise import no_noise
 from nodes.diffusion.prediction import Prediction
@@ -15,7 +17,6 @@ from nodes.diffusion.samplers import SAMPLERS, Method
 from nodes.diffusion.schedule import NoiseSchedule, scaled_linear
 from nodes.diffusion.spacing import karras
 
-MEAN, STD = 2.0, 0.5
 SCHEDULE = NoiseSchedule(scaled_linear())
 START = torch.tensor([3.0, -9.0, 20.0], dtype=torch.float64)
 METHODS = {name: m for name, m in SAMPLERS.items() if isinstance(m, Method)}
@@ -25,14 +26,8 @@ ORDERS = {name: method.order for name, method in METHODS.items() if method.order
 def error(name: str, steps: int) -> float:
     sigmas = karras(SCHEDULE, steps + 1).double()[:-1]
     kept = math.hypot(STD, sigmas[-1].item()) / math.hypot(STD, sigmas[0].item())
-    sampler = SAMPLERS[name](START, sigmas, no_noise)
-    try:
-        x, sigma = next(sampler)
-        while True:
-            denoised = (x * STD**2 + MEAN * sigma**2) / (STD**2 + sigma**2)
-            x, sigma = sampler.send(Prediction(denoised, (x - denoised) / sigma, denoised))
-    except StopIteration as finished:
-        return (finished.value - MEAN - (START - MEAN) * kept).abs().max().item()
+    x = run(SAMPLERS[name](START, sigmas, no_noise))
+    return (x - MEAN - (START - MEAN) * kept).abs().max().item()
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -53,3 +48,17 @@ def test_methods_of_higher_order_are_closer_at_the_same_number_of_looks() -> Non
     errors = {name: error(name, steps) for name, steps in looks.items()}
 
     assert errors["uni_pc"] < errors["dpmpp_2m"] < errors["heun"] < errors["euler"]
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"dpm_fast", "dpm_adaptive"}))
+def test_a_sampler_looks_as_often_as_the_table_says_and_once_in_the_step_to_zero(name: str) -> None:
+    looks = 0
+
+    def predict(x: Tensor, sigma: float) -> Prediction:
+        nonlocal looks
+        looks += 1
+        return exact(x, sigma)
+
+    run(SAMPLERS[name](START, karras(SCHEDULE, 10).double(), no_noise), predict)
+
+    assert looks == 9 * METHODS[name].looks + 1

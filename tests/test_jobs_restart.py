@@ -100,6 +100,23 @@ def test_a_file_that_somebody_changed_after_the_crash_is_left_alone(house: House
     run(scenario())
 
 
+def test_calls_that_are_made_again_for_lack_of_memory_save_no_second_copies(house: House) -> None:
+    document = {"1": entry("Numbers", count=2), "2": entry("SaveEach", number=["1", 0])}
+
+    async def scenario() -> None:
+        async with house.open() as open:
+            await open.submit(document, "a")
+            job = await open.ended("a")
+            assert job.status is Status.SUCCESS
+            files = [each["filename"] for each in job.result.outputs["2"]["texts"]]
+
+        assert files == [f"each_0000{number}_.txt" for number in range(1, 5)]
+        assert house.ran.count("saved each_00001_.txt") == 2
+        assert list(visible(house.folder / "output").values()) == [b"0.0", b"0.1", b"1.0", b"1.1"]
+
+    run(scenario())
+
+
 def test_a_job_that_takes_the_server_with_it_is_given_up_and_the_others_run(house: House) -> None:
     async def scenario() -> None:
         now = house
@@ -253,13 +270,17 @@ def engine_that(does: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[En
 
 
 def test_without_an_engine_jobs_wait_for_the_next_start(house: House) -> None:
+    failing = asyncio.Event()
+
     async def fail() -> Any:
+        await failing.wait()
         raise ImportError("no torch")
 
     async def scenario() -> None:
         async with house.open(engine=engine_that(fail)) as open:
             for id in "abc":
                 await open.submit(note(id), id)
+            failing.set()
             await asyncio.sleep(0.05)
             assert [job.id for job in open.queue.pending] == ["a", "b", "c"]
             await asyncio.wait_for(open.queue.close(SECONDS), 10)
@@ -385,10 +406,11 @@ def test_a_job_that_cannot_be_begun_can_be_cancelled(
     async def scenario() -> None:
         async with house.open() as open:
             refusals = Refusals(open.journal)
-            refusals.on, refusals.spared = True, 1
+            refusals.on, refusals.spared, refusals.held = True, 1, []
             await open.submit(note("a"), "a")
             await until(lambda: refusals.refused > 0)
             assert await open.queue.cancel("a")
+            refusals.answer()
             assert (await open.ended("a")).status is Status.CANCELLED
             refusals.on = False
             await open.submit(note("b"), "b")

@@ -223,7 +223,7 @@ def test_weights_are_read_one_after_the_other_when_they_are_written(tmp_path: Pa
     with path.with_suffix(".open").open("wb", buffering=0) as file:
         entries = [*below("x.", {name: lazy(name) for name in "abc"})]
         assert not told
-        write_tensors(file, path, entries, {"said": "so"})  # type: ignore[arg-type]
+        write_tensors(file, path, entries, {"said": "so"})
 
     assert [name for name, _ in told] == ["a", "b", "c"]
     assert told[1][1] - told[0][1] == told[2][1] - told[1][1] == 4000

@@ -14,6 +14,8 @@ from nodegraph import NodeGraphError
 from nodes.diffusion.samplers import SAMPLERS
 from nodes.diffusion.spacing import sigmas_for
 from nodes.guiding import (
+    GUIDER,
+    NOISE,
     Guider,
     basic_guider,
     cfg_guider,
@@ -223,3 +225,10 @@ def test_a_walk_up_and_down_again_returns_to_the_picture(desk: Desk) -> None:
 
     assert (up.output.samples - PICTURE).abs().max() > 10
     torch.testing.assert_close(back.output.samples, PICTURE, rtol=0, atol=0.02)
+
+
+def test_noise_goes_to_disk_and_a_guider_which_holds_a_model_does_not() -> None:
+    assert NOISE.codec is not None
+    assert GUIDER.codec is None
+    noise = random_noise(2**64 - 1, per_image=True)
+    assert NOISE.codec.decode(NOISE.codec.encode(noise)) == noise

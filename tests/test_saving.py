@@ -737,5 +737,5 @@ class Saving(RuleBasedStateMachine):
             assert sum(content.startswith(b"ours %d " % call) for content in found) <= count
 
 
-Saving.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Saving.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestSaving = Saving.TestCase

@@ -21,7 +21,7 @@ from server_wire import assert_calm, assert_safe
 
 SECRET = "the-canary-sings"
 HOMES = ("input", "output", "temp", "state", "cache", "stderr.txt", "ran.log")  # may be written
-UP = ("../secret", "../../secret", "../../../secret", "x/../../secret", "..\\..\\secret", "link")
+UP = ("../../secret", "../../../secret", "x/../../secret", "..\\..\\secret")
 ENDS = (".txt", ".png", ".json", ".safetensors")
 
 
@@ -95,9 +95,9 @@ def around(server: ServerProcess) -> dict[str, str]:
 def names(server: ServerProcess) -> list[str]:
     """Names of the secrets, and others that mean trouble, as they are after one decoding."""
     outer = server.folder.parent
-    found = [f"{stem}{end}" for stem in UP for end in ENDS]
-    found += [f"way/secret{end}" for end in ENDS]
-    found += [f"{outer}/secret{end}" for end in ENDS]
+    found = [f"{stem}{end}" for stem in ("../secret", "link") for end in ENDS]
+    found += [f"{stem}.png" for stem in UP] + ["way/secret.txt", "way/secret.png"]
+    found += [f"{outer}/secret.png", f"{outer}/secret.safetensors"]
     found += [f"//{outer}/secret.txt", f"file://{outer}/secret.txt", f"C:{outer}/secret.txt"]
     found += ["../state/jobs.sqlite", "../../etc/passwd", "/proc/self/environ", "/dev/zero"]
     found += ["..", "../", ".", "", "way", "link.png\0.png", "~/secret.txt", "%2e%2e/secret.txt"]
@@ -114,8 +114,8 @@ def spellings(name: str) -> Iterator[str]:
     """How a name may stand in a URL."""
     once = quote(name, safe="")
     yield once
-    yield quote(once, safe="")
     if ".." in name:
+        yield quote(once, safe="")
         yield once.replace("..", "%2e%2E")
         yield quote(name, safe="/")  # dots and slashes as they are
 

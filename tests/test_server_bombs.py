@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -72,16 +73,16 @@ BOMBS: dict[str, tuple[Callable[[], bytes], int]] = {
     "as many [ as may be": (lambda: b"[" * 3_900_000, 400),
     "objects in objects": (lambda: b'{"a":' * 3_900_000, 400),
     "lists side by side": (lambda: b"[" + b"[]," * (15 * MIB) + b"[]]", 413),
-    "as many lists as may be": (lambda: b"[" + b"[]," * 1_500_000 + b"[]]", 400),
-    "a million names": (lambda: names(1_000_000), 400),
+    "half a million lists": (lambda: b"[" + b"[]," * 500_000 + b"[]]", 400),
+    "half a million names": (lambda: names(500_000), 400),
     "a million times one name": (lambda: b"{" + b'"a":0,' * 1_000_000 + b'"a":0}', 400),
-    "numbers of 4,000 digits": (lambda: b"[" + b",".join([b"9" * 4000] * 10_000) + b"]", 400),
+    "numbers of 4,000 digits": (lambda: b"[" + b",".join([b"9" * 4000] * 4_000) + b"]", 400),
     "fractions of 4,000 digits": (
-        lambda: b"[" + b",".join([b"1." + b"9" * 4000] * 10_000) + b"]",
+        lambda: b"[" + b",".join([b"1." + b"9" * 4000] * 4_000) + b"]",
         400,
     ),
-    "a text of 60 MiB": (lambda: b'"' + b"x" * (60 * MIB) + b'"', 400),
-    "escapes": (lambda: b'"' + b"\\u00e9" * (10 * MIB) + b'"', 400),
+    "a text of 30 MiB": (lambda: b'"' + b"x" * (30 * MIB) + b'"', 400),
+    "escapes": (lambda: b'"' + b"\\u00e9" * (4 * MIB) + b'"', 400),
 }
 
 
@@ -100,9 +101,9 @@ def test_a_json_bomb_is_refused_and_stops_nobody(server: ServerProcess, case: st
     assert waited < LONGEST
 
 
-@pytest.mark.parametrize("path", ["/prompt", "/queue", "/settings", "/userdata/x.json"])
+@pytest.mark.parametrize("path", ["/prompt", "/userdata/x.json"])
 def test_a_body_that_unpacks_to_very_much_is_refused(server: ServerProcess, path: str) -> None:
-    body = packed(b"[", 300 * MIB)
+    body = packed(b"[", 100 * MIB)
 
     answer, waited = longest_wait(
         server, lambda: server.request("POST", path, body, {"Content-Encoding": "gzip"})
@@ -116,7 +117,7 @@ def test_a_bomb_over_a_websocket_is_refused_and_stops_nobody(server: ServerProce
     def work() -> Answer:
         with upgraded(server) as connection:
             connection.sendall(frame(TEXT, b'{"type":"subscribe","id":1}'))
-            connection.sendall(frame(TEXT, b"[" * (60 * MIB)))
+            connection.sendall(frame(TEXT, b"[" * (20 * MIB)))
             connection.sendall(frame(TEXT, b'{"type":"subscribe","id":2}'))
             data = b""
             while data.count(b'"refused"') < 3:
@@ -130,7 +131,7 @@ def test_a_bomb_over_a_websocket_is_refused_and_stops_nobody(server: ServerProce
 
 
 def png(width: int, height: int) -> bytes:
-    """A black PNG of one bit for each dot: of 2 GB it has 2 MB."""
+    """A black PNG of one bit for each dot, which packs well."""
     rows = zlib.compressobj(9)
     pixels = [rows.compress(bytes(1 + (width + 7) // 8) * 64) for _ in range(height // 64)]
     content = b"".join(pixels) + rows.flush()
@@ -143,7 +144,7 @@ def png(width: int, height: int) -> bytes:
 
 
 def test_a_picture_of_very_many_dots_is_not_decoded(server: ServerProcess) -> None:
-    bomb = png(40_000, 40_000)
+    bomb = png(20_000, 20_000)
     (server.folder / "output").mkdir(exist_ok=True)
     (server.folder / "output/bomb.png").write_bytes(bomb)
     body, kind = form(bomb, "bomb.png")
@@ -207,6 +208,9 @@ def test_three_hundred_halves_of_requests_stop_nobody(server: ServerProcess) -> 
     assert list((server.folder / "temp").glob("*")) == []
 
 
+ASKED = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
+
+
 def hasty(**seconds: float) -> str:
     """A server whose patience is shorter."""
     lines = {
@@ -217,50 +221,37 @@ def hasty(**seconds: float) -> str:
     return "\n".join([*changed, SMALL])
 
 
-@pytest.mark.parametrize("half", HALVES[:3], ids=["nothing", "half a line", "half a head"])
-def test_a_head_that_does_not_come_ends_the_connection(
-    tmp_path_factory: pytest.TempPathFactory, half: bytes
-) -> None:
-    folder = tmp_path_factory.mktemp("idle")
-    with serving(folder, program=hasty(idle=0.3)) as server, connected(server) as connection:
-        connection.sendall(half)
+def test_a_head_that_does_not_come_ends_the_connection(tmp_path: Path) -> None:
+    with serving(tmp_path, program=hasty(idle=0.3)) as server, ExitStack() as stack:
+        found = [stack.enter_context(connected(server)) for _ in range(4)]
+        for connection, half in zip(found, HALVES, strict=False):
+            connection.sendall(half if half in HALVES[:3] else ASKED)
 
-        assert received(connection) == b""
-
-
-def test_a_connection_on_which_nothing_is_asked_any_more_is_closed(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    folder = tmp_path_factory.mktemp("idle")
-    with serving(folder, program=hasty(idle=0.3)) as server, connected(server) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
-        (answer,) = answers(received(connection))
-
-        assert answer.status == 200
+        assert [received(connection) for connection in found[:3]] == [b""] * 3
+        (answer,) = answers(received(found[3]))
+        assert answer.status == 200  # and nothing more is asked
 
 
-@pytest.mark.parametrize("half", HALVES[3:], ids=["a body", "a chunk", "a form"])
-def test_a_body_that_stops_coming_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, half: bytes
-) -> None:
-    folder = tmp_path_factory.mktemp("patience")
-    program = hasty(patience=0.3)
-    with serving(folder, program=program) as server, connected(server) as connection:
-        connection.sendall(half)
-        data = b""
-        while not (found := list(answers(data))):
-            part = connection.recv(1 << 16)
-            assert part
-            data += part
+def test_a_body_that_stops_coming_is_refused(tmp_path: Path) -> None:
+    with serving(tmp_path, program=hasty(patience=0.3)) as server, ExitStack() as stack:
+        found = [stack.enter_context(connected(server)) for _ in HALVES[3:]]
+        for connection, half in zip(found, HALVES[3:], strict=True):
+            connection.sendall(half)
+        for connection in found:
+            data = b""
+            while not (told := list(answers(data))):
+                part = connection.recv(1 << 16)
+                assert part
+                data += part
+            assert_safe(told[0], status=408)
 
-        assert_safe(found[0], status=408)
-        assert list(folder.glob("temp/*")) == []
+        assert list(tmp_path.glob("temp/*")) == []
 
 
 # So few files may be open that strangers' connections could take them all.
 FEW = f"""
 import resource
-resource.setrlimit(resource.RLIMIT_NOFILE, (330, 330))
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
 {SMALL}
 """
 
@@ -268,10 +259,10 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (330, 330))
 def test_connections_leave_files_to_the_jobs(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving(tmp_path_factory.mktemp("few"), program=FEW) as server, ExitStack() as stack:
         kept = stack.enter_context(connected(server))
-        others = [stack.enter_context(connected(server)) for _ in range(400)]
+        others = [stack.enter_context(connected(server)) for _ in range(150)]
         process = psutil.Process(server.process.pid)
         until(lambda: "connections are refused" in server.said())
-        until(lambda: len(process.net_connections()) < 100)
+        until(lambda: len(process.net_connections()) < 110)
 
         # All places are taken: a client that came before them is served as ever.
         id = submit_over(kept, {"1": {"class_type": "Write", "inputs": {"value": 1, "copies": 9}}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -308,17 +307,6 @@ def test_what_is_merely_doubtful_is_a_warning(server: ServerProcess) -> None:
     assert by_node["1"]["type"] == "unknown_input"
     assert by_node["1"]["details"] == "Add has no input named 'lfet'; it is ignored"
     assert server.ended(answer["prompt_id"])["status"]["completed"]
-
-
-def test_a_very_deep_graph_is_no_trouble(tmp_path: Path) -> None:
-    graph = {"0": node("Add", left=1)}
-    graph |= {str(i): node("Add", left=[str(i - 1), 0], right=1) for i in range(1, 3000)}
-    graph["end"] = node("Show", value=["2999", 0])
-
-    with serving(tmp_path) as server:
-        entry = server.ended(server.submit(graph))
-
-    assert entry["outputs"]["end"] == {"text": ["3000"]}
 
 
 def test_a_graph_of_too_many_nodes_is_refused(server: ServerProcess) -> None:

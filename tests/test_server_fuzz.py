@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     from schemathesis import APIOperation, Case, GenerationMode
     from schemathesis.checks import CHECKS
 
-EXAMPLES, MANY = 10, 300  # of right requests for each operation, and of wrong ones as many
+EXAMPLES, MANY = 5, 300  # of right requests for each operation, and of wrong ones as many
 ALWAYS = (
     "not_a_server_error",
     "status_code_conformance",

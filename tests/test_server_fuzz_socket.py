@@ -30,7 +30,7 @@ from server_wire import (
 )
 
 BOUNDED = settings(
-    max_examples=60,
+    max_examples=30,
     derandomize=True,
     database=None,
     deadline=None,

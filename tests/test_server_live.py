@@ -166,16 +166,19 @@ def test_who_announces_it_in_the_middle_gets_previews_from_then_on(server: Serve
         assert len(me.frames) == before
 
 
-def test_the_settings_can_turn_previews_off(tmp_path: Path) -> None:
+def test_the_settings_can_turn_previews_off_but_not_what_is_sent(tmp_path: Path) -> None:
     with (
         serving(tmp_path, settings={"previews": "none"}) as server,
         listening(server, "me", **FLAGS) as me,
-        showing(server, "me", preview_method="auto"),
     ):
-        me.wait(lambda: sum(m["type"] == "progress" for m in me.messages) > 50)
+        with showing(server, "me", preview_method="latent2rgb"):
+            me.wait(lambda: sum(m["type"] == "progress" for m in me.messages) > 50)
         me.settle()
-
         assert me.frames == []
+
+        id = server.submit(sending(1), client_id="me", extra_data={"preview_method": "none"})
+        me.ended(id)
+        assert len(me.frames) == 1
 
 
 def test_previews_are_no_larger_than_the_settings_say(tmp_path: Path) -> None:
@@ -249,15 +252,6 @@ def test_who_connects_after_submitting_gets_them_too(server: ServerProcess) -> N
         "execution_success",
         "executing",
     ]
-
-
-def test_neither_a_setting_nor_a_job_turns_them_off(tmp_path: Path) -> None:
-    with serving(tmp_path, settings={"previews": "none"}) as server, listening(server) as me:
-        extra = {"preview_method": "none"}
-        id = server.submit(sending(1), client_id="me", extra_data=extra)
-        me.ended(id)
-
-        assert len(me.frames) == 1
 
 
 def test_very_large_results_arrive_whole(server: ServerProcess) -> None:

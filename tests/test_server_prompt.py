@@ -11,6 +11,7 @@ import pytest
 from server_listener import (
     busy,
     faultless,
+    fresh,
     node,
     refused,
     running_ids,
@@ -245,3 +246,13 @@ def test_the_length_of_the_queue_counts_what_runs_and_what_waits(server: ServerP
     for id in ids:
         server.ended(id)
     assert remaining() == {"exec_info": {"queue_remaining": 0}}
+
+
+def test_a_very_deep_graph_is_no_trouble(server: ServerProcess) -> None:
+    graph = {"0": node("Add", left=fresh())}
+    graph |= {str(i): node("Add", left=[str(i - 1), 0], right=1) for i in range(1, 1200)}
+    graph["end"] = node("Show", value=["1199", 0])
+
+    entry = server.ended(server.submit(graph))
+
+    assert entry["outputs"]["end"] == {"text": [str(graph["0"]["inputs"]["left"] + 1199)]}

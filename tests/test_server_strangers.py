@@ -5,6 +5,7 @@ websocket.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +123,8 @@ def test_no_route_answers_under_another_name(
     headers = {**server.headers, "Host": host.format(port=server.port)}
     origin = {"Origin": f"http://{headers['Host']}", "Sec-Fetch-Site": "same-origin"}
 
-    for method, path in PLACES:
+    places = PLACES if host == OTHERS[0] else PLACES[::9]
+    for method, path in places:
         for more in ({}, origin):
             answer = ask(server, method, path, headers | more)
             assert answer.status in (400, 403), (method, path, answer)
@@ -162,10 +164,10 @@ def test_a_page_of_others_changes_nothing_and_hears_nothing(
     server: ServerProcess = request.getfixturevalue(which)
     headers = {name: value.format(port=server.port) for name, value in PAGES[page].items()}
 
-    for method, path in CHANGING:
-        for kind in ("text/plain", "application/json", "multipart/form-data; boundary=b"):
-            sent = {**server.headers, **headers, "Content-Type": kind}
-            answer = ask(server, method, path, sent)
+    kinds = ("text/plain", "application/json", "multipart/form-data; boundary=b")
+    for (method, path), kind in zip(CHANGING, itertools.cycle(kinds), strict=False):
+        for sent in ({}, {"Content-Type": kind}):
+            answer = ask(server, method, path, {**server.headers, **headers, **sent})
             assert answer.status == 403, (method, path, answer)
             assert "access-control-allow-origin" not in str(answer.headers).lower(), answer
     for path in ("/ws", "/api/ws", "/ws?clientId=x"):

@@ -1,7 +1,11 @@
+import json
 import os
+import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -207,3 +211,151 @@ def test_settings_are_frozen_and_do_not_import_torch() -> None:
     code = "import nodegraph.settings, nodegraph.folders, sys; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+# -- the server's settings -------------------------------------------------------------------------
+
+
+def test_every_setting_of_the_server_is_read_from_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere.yaml"
+    file.write_text(
+        "state: s\njobs: 3\nallow_ckpt: true\nmax_queue: 5\nmax_upload_bytes: 1.5K\n"
+        "node_timeout: none\nstop_grace: 2\nshutdown_seconds: 0.5\n"
+        "history_jobs: 0\nhistory_days: 7.5\nhistory_bytes: 2M\n"
+        "previews: latent2rgb\npreview_size: 64\n"
+        "token: 'correct-horse!'\nallowed_hosts: [a.example, b]\nallowed_origins: https://x.org\n"
+        "public_url: https://me.example/\n"
+    )
+
+    settings = Settings.load(file)
+
+    assert settings == Settings(
+        state=tmp_path / "s",
+        jobs=3,
+        allow_ckpt=True,
+        max_queue=5,
+        max_upload_bytes=1536,
+        node_timeout=None,
+        stop_grace=2.0,
+        shutdown_seconds=0.5,
+        history_jobs=0,
+        history_days=7.5,
+        history_bytes=2 << 20,
+        previews="latent2rgb",
+        preview_size=64,
+        token="correct-horse!",
+        allowed_hosts=("a.example", "b"),
+        allowed_origins=("https://x.org",),
+        public_url="https://me.example",
+    )
+
+
+def test_every_setting_of_the_server_is_read_from_the_environment_as_text() -> None:
+    env = {
+        "NODEGRAPH_NODE_TIMEOUT": "1.5",
+        "NODEGRAPH_HISTORY_DAYS": "none",
+        "NODEGRAPH_TOKEN": "12345678",
+        "NODEGRAPH_ALLOWED_HOSTS": "a.example, b.example",
+        "NODEGRAPH_PUBLIC_URL": "http://[::1]:8080",
+    }
+
+    assert Settings.load(None, env, {}) == Settings(
+        node_timeout=1.5,
+        history_days=None,
+        token="12345678",
+        allowed_hosts=("a.example", "b.example"),
+        public_url="http://[::1]:8080",
+    )
+
+
+SECONDS = "a number of seconds, 0 or more"
+LIMIT = "a number of seconds, more than 0, or none"
+DAYS = "a number of days, 0 or more, or none"
+ADDRESS = "an address like https://example.org"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stop_grace: soon", f"stop_grace is {SECONDS}, not 'soon'"),
+        ("stop_grace: -1", f"stop_grace is {SECONDS}, not -1"),
+        ("stop_grace: .nan", f"stop_grace is {SECONDS}, not nan"),
+        ("stop_grace: .inf", f"stop_grace is {SECONDS}, not inf"),
+        ("stop_grace: true", f"stop_grace is {SECONDS}, not True"),
+        ("stop_grace: none", f"stop_grace is {SECONDS}, not 'none'"),
+        ("stop_grace:", f"stop_grace is {SECONDS}, not None"),
+        ("stop_grace: [1]", f"stop_grace is {SECONDS}, not [1]"),
+        ("stop_grace: 1" + "0" * 30, f"stop_grace is {SECONDS}, not 1000"),
+        ("node_timeout: '-0.5'", f"node_timeout is {LIMIT}, not '-0.5'"),
+        ("node_timeout: never", f"node_timeout is {LIMIT}, not 'never'"),
+        ("node_timeout: 0", f"node_timeout is {LIMIT}, not 0"),
+        ("history_days: -1", f"history_days is {DAYS}, not -1"),
+        ("history_days: a week", f"history_days is {DAYS}, not 'a week'"),
+        ("jobs: 0", "jobs is a whole number from 1 to 64, not 0"),
+        ("jobs: 65", "jobs is a whole number from 1 to 64, not 65"),
+        ("max_queue: 0", "max_queue is a whole number from 1 to 1000000, not 0"),
+        ("previews: always", "previews is one of auto, latent2rgb, none, not 'always'"),
+        ("preview_size: 15", "preview_size is a whole number from 16 to 2048, not 15"),
+        ("max_upload_bytes: lots", "max_upload_bytes is a size: bytes, or a number with K"),
+        ("allowed_hosts: 3", "allowed_hosts is a list, not 3"),
+        ("allowed_hosts: [3]", "allowed_hosts is names: a list, or text with commas, not [3]"),
+        ("public_url: example.org", f"public_url is {ADDRESS}, not 'example.org'"),
+        ("public_url: ftp://example.org", f"public_url is {ADDRESS}"),
+        ("public_url: https://example.org/path", f"public_url is {ADDRESS}"),
+        ("public_url: https://me:pass@example.org", f"public_url is {ADDRESS}"),
+        ("public_url: https://example.org?x", f"public_url is {ADDRESS}"),
+        ("public_url: 'https://a b'", f"public_url is {ADDRESS}"),
+        ("public_url: https://", f"public_url is {ADDRESS}"),
+        ("public_url: 3", f"public_url is {ADDRESS}, not 3"),
+        ("state:", "state is a path, not None"),
+    ],
+)
+def test_a_mistake_in_a_setting_of_the_server_is_named(text: str, message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.load(config(text, "bad.yaml"))
+
+    assert str(error.value).startswith("bad.yaml:1: ")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "secret", ["sesame7", "open sesame", "sésame-öffne-dich", "x" * 201, "line\nbreak", "tab\there"]
+)
+def test_a_token_that_is_refused_is_never_repeated(secret: str) -> None:
+    expected = "token is 8 to 200 letters, digits and signs, without spaces"
+    sources = [
+        lambda: Settings.load(config(f"token: {json.dumps(secret)}\n", "bad.yaml")),
+        lambda: Settings.load(None, {"NODEGRAPH_TOKEN": secret}),
+        lambda: Settings.load(None, {}, {"token": secret}),
+    ]
+    for load in sources:
+        with pytest.raises(SettingsError) as error:
+            load()
+        assert str(error.value).endswith(expected)
+        assert secret not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_token_that_is_no_text_is_not_repeated_either() -> None:
+    for value in ("12345678", "[secret, words]", "{secret: words}"):
+        with pytest.raises(SettingsError) as error:
+            Settings.load(config(f"token: {value}\n", "bad.yaml"))
+        assert not {"12345678", "secret", "words"} & set(re.findall(r"\w+", str(error.value)))
+
+
+def test_the_token_is_not_among_the_settings_that_are_shown() -> None:
+    settings = Settings(token="correct-horse")
+
+    assert "correct-horse" not in repr(settings)
+    assert "token" not in repr(settings)
+    assert settings != Settings(token="other-horse")
+
+
+@given(st.floats(0, 1e11, exclude_min=True), st.booleans())
+def test_seconds_and_days_are_numbers_or_texts_of_numbers(number: float, as_text: bool) -> None:
+    value: Any = str(number) if as_text else number
+
+    assert setting_values.seconds(value) == number
+    assert setting_values.optional_seconds(value) == number
+    assert setting_values.optional_days(value) == number
+    assert setting_values.optional_seconds(None) is None
+    assert setting_values.optional_days("none") is None

@@ -31,7 +31,7 @@ from nodes.vae import vae_decode, vae_encode
 ROOT = Path(__file__).parents[1]
 NAME = "emoji-bootstrap"
 PAPER = torch.tensor([0.86, 0.72, 0.50])
-RANK, STEPS, BATCH, RATE = 2, 200, 8, 5e-3
+RANK, STEPS, BATCH, RATE = 2, 150, 8, 6e-3
 CHANGED = ("attn1.to_v", "attn1.to_out.0", "attn2.to_v", "attn2.to_out.0", "proj_out", "out.2")
 
 

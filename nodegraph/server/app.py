@@ -106,9 +106,7 @@ async def make_server(
     )
     ears = Ears(hub.changed, hub.tell, live.sent, lambda job: _ended(server, live, job))
     queue = JobQueue(journal, runner, backend.engine, settings, ears)
-    server = Server(
-        settings, folders, backend, journal, queue, hub, access, metrics, logs, live
-    )
+    server = Server(settings, folders, backend, journal, queue, hub, access, metrics, logs, live)
     metrics.queue, metrics.engine = queue, lambda: backend.loaded
     metrics.sockets = lambda: len(hub.everybody())
     logs.attach(hub.send)
@@ -198,9 +196,9 @@ def _plain(request: web.Request, error: web.HTTPException) -> Refused:
     return Refused(error.status, "bad_request", error.reason or "The request is wrong")
 
 
-async def _listen(runner: web.AppRunner, settings: Settings, access: Access) -> Address:
+async def _listen(runner: Connections, settings: Settings, access: Access) -> Address:
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=runner.room.backlog)
         await site.start()
     except OSError as error:
         reason = error.strerror or str(error)

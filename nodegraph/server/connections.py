@@ -21,9 +21,9 @@ from .headers import safe_headers
 # Seconds that a connection may take for the head of a request, or be idle between two. Longer than
 # proxies keep theirs: nginx 60, Caddy 120.
 IDLE = 130.0
-SPARE = 256  # open files that connections leave to everything else
+FILES = 8192  # that may be open, if the system allows so many; half of them may be connections
 FEWEST = 64  # connections, however few files may be open
-USUAL = 1024  # files that may be open where the system does not say
+BACKLOG = 1024  # connections that wait to be taken in
 
 # What is wrong on the other side of a connection.
 THEIRS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
@@ -32,21 +32,28 @@ log = logging.getLogger(__name__)
 
 
 class Connections(web.AppRunner):
-    """Runs an application, with connections of ours."""
+    """Runs an application, with connections of ours. room: how many there may be."""
+
+    def __init__(self, app: web.Application, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.room = make_room()
 
     @property
     def server(self) -> Any:
         """What makes a connection: called by the event loop for each."""
         server, loop = super().server, asyncio.get_running_loop()
         assert server is not None
-        return partial(Connection, server, Places(most()), loop=loop, access_log=None)
+        return partial(Connection, server, self.room, loop=loop, access_log=None)
 
 
 @dataclass
-class Places:
-    """How many connections there may be, and when somebody was last told that there are so many."""
+class Room:
+    """How many connections there may be, how many of them may be new at the same moment, and when
+    somebody was last told that there are too many.
+    """
 
     most: int
+    backlog: int
     told: float = -math.inf
 
     def complain(self) -> None:
@@ -56,25 +63,42 @@ class Places:
             log.warning("connections are refused: there are %d, as many as may be", self.most)
 
 
+def make_room() -> Room:
+    """Have as many files open as the system allows, up to FILES; what connections get of them.
+
+    New ones are taken in before they can be counted, so there is room for them beside the others.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows, where files and connections do not share a limit
+        return Room(FILES // 2, BACKLOG)
+    files, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < FILES:
+        files = FILES if limit == resource.RLIM_INFINITY else min(FILES, limit)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, limit))
+    half = (FILES if files == resource.RLIM_INFINITY else min(files, FILES)) // 2
+    return Room(max(FEWEST, half), min(BACKLOG, half // 4))
+
+
 class Connection(web.RequestHandler):
     """One connection.
 
     What is no HTTP gets the answer that every other wrong request gets, and no traceback in the
     log, which anybody could fill that way.
 
-    places: where there are too many connections, one more is closed at once, so that files can
-            still be opened and jobs do not suffer.
+    room: where there are too many connections, one more is closed at once, so that files can
+          still be opened and jobs do not suffer.
     """
 
-    def __init__(self, server: web.Server, places: Places, **options: Any) -> None:
+    def __init__(self, server: web.Server, room: Room, **options: Any) -> None:
         super().__init__(server, keepalive_timeout=IDLE, **options)
         self._home = server
-        self._places = places
+        self._room = room
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if len(self._home.connections) > self._places.most:
-            self._places.complain()
+        if len(self._home.connections) > self._room.most:
+            self._room.complain()
             self.force_close()
 
     def handle_error(
@@ -118,17 +142,6 @@ def no_text(request: web.BaseRequest, error: BaseException | None) -> bool:
     if not isinstance(error, UnicodeEncodeError):
         return False
     return any("\udc80" <= letter <= "\udcff" for letter in "".join(request.headers.values()))
-
-
-def most() -> int:
-    """How many connections there may be: fewer than this process may have files open."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return USUAL - SPARE
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = USUAL * 64 if limit == resource.RLIM_INFINITY else limit
-    return max(FEWEST, files - SPARE)
 
 
 def _refused(status: int, message: str) -> Refused:

@@ -4,11 +4,12 @@
 from both, a `Job` adds conditions and guidance, and `sample` or `sample_together` runs it.
 """
 
+from nodes.diffusion.brownian import BrownianNoise
 from nodes.diffusion.condition import Condition
 from nodes.diffusion.driver import Run, sample, sample_together, step_together
 from nodes.diffusion.guidance import Clip, DynamicThreshold
-from nodes.diffusion.inpaint import Inpaint, resize_mask, start
-from nodes.diffusion.job import Job
+from nodes.diffusion.inpaint import Gate, Inpaint, resize_mask, start
+from nodes.diffusion.job import Job, Middle
 from nodes.diffusion.noise import (
     BatchNoise,
     NoiseSource,
@@ -20,7 +21,7 @@ from nodes.diffusion.noise import (
 )
 from nodes.diffusion.packing import Network
 from nodes.diffusion.prediction import ModelSampling, Prediction, PredictionKind
-from nodes.diffusion.samplers import SAMPLERS, Sampler, SamplerFactory
+from nodes.diffusion.samplers import SAMPLERS, Method, Sampler, SamplerFactory, noise_for
 from nodes.diffusion.schedule import NoiseSchedule
 from nodes.diffusion.spacing import SPACINGS, Spacing, cut, sigmas_for
 from nodes.diffusion.times import TIME_SPACINGS, spaced_times
@@ -30,11 +31,15 @@ __all__ = [
     "SPACINGS",
     "TIME_SPACINGS",
     "BatchNoise",
+    "BrownianNoise",
     "Clip",
     "Condition",
     "DynamicThreshold",
+    "Gate",
     "Inpaint",
     "Job",
+    "Method",
+    "Middle",
     "ModelSampling",
     "Network",
     "NoiseSchedule",
@@ -51,6 +56,7 @@ __all__ = [
     "initial_noise_per_image",
     "known_region_noise",
     "no_noise",
+    "noise_for",
     "resize_mask",
     "sample",
     "sample_together",

@@ -65,11 +65,9 @@ class LowRank:
     scale: Scale = PLAIN
 
     def product(self) -> Tensor:
-        B, A = self.up.flatten(1), self.down.flatten(1)
-        s = self.scale.over(len(A))
-        if self.mid is None:
-            return s * (B @ A)
-        return s * torch.einsum("om,mnhw,ni->oihw", B, self.mid, A)
+        A = self.down.flatten(1)
+        B = self.scale.over(len(A)) * self.up.flatten(1)  # the smaller of what s could scale
+        return B @ A if self.mid is None else torch.einsum("om,mnhw,ni->oihw", B, self.mid, A)
 
 
 @dataclass(frozen=True, eq=False)

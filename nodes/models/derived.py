@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from .adapters import Full, change
@@ -104,19 +103,17 @@ class Patch:
     uses: Mapping[str, tuple[Use, ...]] = field(repr=False)
 
     def change(self, name: str, W: Tensor, read: Read) -> Tensor:
-        """What a weight gains; `read` gives tensors of the LoRA file."""
-        total = torch.zeros_like(W)
-        for use in self.uses[name]:
-            module, target = use.module, use.target
-            if name.endswith(".bias"):
-                adapter, magnitude = Full(read(module.roles["diff_b"]).float()), None
-                delta = change(W, adapter, magnitude, target.block, target.blocks)
-            else:
-                adapter_ = self.lora.adapter(module, read)
-                m = self.lora.magnitude(module, read)
-                delta = change(W, adapter_, m, target.block, target.blocks)
-            total += self.strength * delta
-        return total
+        """What a weight gains; `read` gives tensors of the LoRA file, new ones."""
+        delta = _sum([self._delta(use, name, W, read) for use in self.uses[name]])
+        return delta if self.strength == 1 else delta.mul_(self.strength)
+
+    def _delta(self, use: Use, name: str, W: Tensor, read: Read) -> Tensor:
+        module, target = use.module, use.target
+        if name.endswith(".bias"):
+            whole = Full(read(module.roles["diff_b"]).float())
+            return change(W, whole, None, target.block, target.blocks)
+        adapter, m = self.lora.adapter(module, read), self.lora.magnitude(module, read)
+        return change(W, adapter, m, target.block, target.blocks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,13 +154,13 @@ class Patched:
             files = [stack.enter_context(patch.lora.file.reader()) for patch in self.patches]
 
             def read(name: str) -> Tensor:
-                W = base(name)
+                W = base(name)  # a new one, so it may be added to, after all have seen it
                 changes = [
                     patch.change(name, W, file)
                     for patch, file in zip(self.patches, files, strict=True)
                     if name in patch.uses
                 ]
-                return W + sum(changes[1:], changes[0]) if changes else W
+                return W.add_(_sum(changes)) if changes else W
 
             yield read
 
@@ -245,6 +242,14 @@ def unlike(first: Weights, second: Weights) -> tuple[str, ...]:
     """The weights that one has and the other has not, or has in another shape."""
     names = dict.fromkeys([*first.shapes, *second.shapes])
     return tuple(n for n in names if first.shapes.get(n) != second.shapes.get(n))
+
+
+def _sum(new: Sequence[Tensor]) -> Tensor:
+    """The sum, in order, in the memory of the first: fresh memory costs more than the sum."""
+    total, *others = new
+    for other in others:
+        total.add_(other)
+    return total
 
 
 def _digest(parts: Sequence[object]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -117,8 +117,14 @@ def write_safetensors(path: Path, entries: Iterable[Written], metadata: Mapping[
         raise CheckpointError(path, f"cannot be written: {error.strerror}") from error
 
 
+class Open(Protocol):
+    """An open file, as far as it is needed."""
+
+    def write(self, data: Any, /) -> Any: ...
+
+
 def write_tensors(
-    file: BinaryIO, path: Path, entries: Iterable[Written], metadata: Mapping[str, str]
+    file: Open, path: Path, entries: Iterable[Written], metadata: Mapping[str, str]
 ) -> None:
     """Write a safetensors file's content to an open file; `path` is what errors call it.
 
@@ -177,7 +183,7 @@ def _header(entries: Sequence[Written], metadata: Mapping[str, str]) -> bytes:
     return len(text).to_bytes(LENGTH, "little") + text
 
 
-def _write(path: Path, file: BinaryIO, entry: Written) -> None:
+def _write(path: Path, file: Open, entry: Written) -> None:
     for piece in entry.pieces:
         source = piece.read().detach().to("cpu")
         data = (source.t() if entry.transposed else source).to(entry.dtype).contiguous()

@@ -91,7 +91,7 @@ def dependants(
 
 
 def _merged(left: list[int], right: list[int], most: int) -> list[int]:
-    """The lowest of both; the same list again where nothing is new, so that long chains share it."""
+    """The lowest of both; the same list where nothing is new, so that long chains share it."""
     if not right or left == right:
         return left
     return sorted({*left, *right})[:most] if left else right

@@ -1,5 +1,6 @@
 """What is heard of jobs, live and later on."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -157,5 +158,23 @@ def test_the_queue_says_when_it_has_changed(house: House) -> None:
         before = open.heard.changes
         await work  # type: ignore[misc]
         await until(lambda: open.heard.changes > before)
+
+    run(scenario())
+
+
+def test_the_end_of_a_job_is_told_after_all_that_was_still_on_its_way(house: House) -> None:
+    told: list[str] = []
+
+    def slow(_job: Job, message: Message) -> None:
+        time.sleep(0.002)
+        told.append(message.type)
+
+    async def scenario() -> None:
+        async with house.open(ears={"message": slow}) as open:
+            await open.submit({"1": entry("Send", count=60)}, "a")
+            await open.ended("a")
+            await until(lambda: told[-2:] == ["execution_success", "executing"])
+
+        assert told.count("progress") == 60
 
     run(scenario())

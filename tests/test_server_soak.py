@@ -47,8 +47,8 @@ signal.signal(signal.SIGUSR1, tell)
 """
 # What a server remembers on purpose is bounded; here the bounds are reached soon.
 SETTINGS = {"history_jobs": "300", "memory_cache_bytes": "64K", "disk_cache_bytes": "0"}
-GROWTH = 4 * MIB  # between two windows: a leak of 2 kB a job would be 6 MB
-FEW_OBJECTS = 3000  # that Python's collector knows: one for each job would be as many
+GROWTH = 3 * MIB  # between two windows: a leak of 2 kB a job would be 6 MB; usual are 1 MB
+FEW_OBJECTS = 1500  # that Python's collector knows: one more for each job would be 3,000
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def test_after_hundreds_of_jobs_nothing_is_held_that_was_not_before(tmp_path: Pa
 
         assert sum(ended.values()) == 300
         assert set(ended) == {"completed", "failed", "cancelled"}
-        assert after.tasks <= before.tasks
+        until(lambda: held(server).tasks <= before.tasks)
         assert after.threads <= before.threads + 3, (before, after)  # the pool of asyncio may grow
         assert after.files <= before.files + 12, (before, after)  # as its threads read the journal
 
@@ -220,4 +220,4 @@ def test_memory_is_flat_over_thousands_of_jobs(tmp_path: Path) -> None:
         assert memory[1] - memory[0] < GROWTH, samples
         assert late[-1].threads <= early[-1].threads + 3
         assert late[-1].files <= early[-1].files + 12
-        assert late[-1].tasks <= early[-1].tasks
+        assert min(each.tasks for each in late) <= min(each.tasks for each in early)

@@ -18,6 +18,7 @@ from nodegraph.events import (
     NodeFinished,
     NodeStarted,
     Progress,
+    RunCancelled,
     Warned,
 )
 from nodegraph.jobs import Job, Journal, Message, Request, Runner, Status, work
@@ -267,9 +268,10 @@ def test_a_job_that_is_stuck_before_any_node_is_left_behind(
     house.options = {"stop_grace": 0.05}
     monkeypatch.setattr(work, "LEFT", 0.05)
     Stuck.gate.clear()
+    seen: list[Event] = []
 
     async def scenario() -> None:
-        async with house.open(runner=Stuck) as open:
+        async with house.open(runner=lambda journal: Stuck(journal, observe=seen.append)) as open:
             await open.submit(note("stuck"), "stuck")
             await until(Stuck.begun.is_set)
             await open.queue.cancel("stuck")
@@ -283,6 +285,7 @@ def test_a_job_that_is_stuck_before_any_node_is_left_behind(
             await fine(open, "again")
             assert len(open.heard.of("stuck")) == count
             assert "stuck" not in house.ran
+            assert not [event for event in seen if isinstance(event, RunCancelled)]
 
     run(scenario())
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from server_process import WAIT
 
-from nodegraph.jobs import Message
+from nodegraph.jobs import Job, Message, Request
 from nodegraph.server import away as away_module
 from nodegraph.server import socket as socket_module
 from nodegraph.server.away import Away
 from nodegraph.server.socket import Socket
+from nodegraph.server.sockets import Hub
 
 
 @dataclass
@@ -254,3 +255,36 @@ def test_the_oldest_pictures_are_let_go_and_messages_stay(monkeypatch: pytest.Mo
     assert two == [message(0), b"\0" * 100, message(1), b"\1" * 100]
     away.keep("one", bytes(250))
     assert away.take("one") == [bytes(250)]
+
+
+# -- whose messages --------------------------------------------------------------------------------
+
+
+def test_who_followed_a_job_is_forgotten_when_it_ends_or_the_socket_leaves() -> None:
+    hub = Hub(lambda: 0)
+    jobs = [Job(name, Request({}, ())) for name in ("ends", "ignored", "left")]
+    follower = Socket("me", Wire(), lambda: None)  # type: ignore[arg-type]
+    hub.join(follower)
+    for job in jobs:
+        hub.listen(follower, job.id)
+        assert hub.listeners(job) == [follower]
+
+    hub.ended("ends")
+    assert hub.listeners(jobs[0]) == []
+    hub.ignore(follower, "ignored")
+    assert hub.listeners(jobs[1]) == []
+    assert follower.jobs == {"left"}
+    hub.leave(follower)
+    assert hub.listeners(jobs[2]) == hub.everybody() == []
+    hub.ended("left")
+
+
+def test_an_owner_that_follows_its_own_job_is_told_once() -> None:
+    hub = Hub(lambda: 0)
+    job = Job("mine", Request({}, (), client="me"))
+    owner, other = (Socket(name, Wire(), lambda: None) for name in ("me", "other"))  # type: ignore[arg-type]
+    for socket in (owner, other):
+        hub.join(socket)
+        hub.listen(socket, job.id)
+
+    assert hub.listeners(job) == [owner, other]

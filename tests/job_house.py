@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import threading
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -36,18 +35,36 @@ SECONDS = 30.0  # nothing here takes so long unless it hangs
 Document = dict[str, dict[str, Any]]
 
 
+class Gates(dict[str, threading.Event]):
+    """Each is made when it is first asked for."""
+
+    all_open = False
+
+    def __missing__(self, name: str) -> threading.Event:
+        gate = self.setdefault(name, threading.Event())
+        if self.all_open:
+            gate.set()
+        return gate
+
+    def open_all(self) -> None:
+        """Open all of them, and those to come."""
+        self.all_open = True
+        for gate in list(self.values()):
+            gate.set()
+
+
 @dataclass
 class House:
     """Where queues live, one after the other.
 
     gates: what nodes wait for. ran: what they did. back: hanging nodes that have returned.
+    stay_shut: the gates are not opened when a queue is closed.
     """
 
     folder: Path
     options: dict[str, Any] = field(default_factory=dict)
-    gates: defaultdict[str, threading.Event] = field(
-        default_factory=lambda: defaultdict(threading.Event)
-    )
+    gates: "Gates" = field(default_factory=lambda: Gates())
+    stay_shut: bool = False
     ran: list[str] = field(default_factory=list)
     back: list[str] = field(default_factory=list)
 
@@ -57,8 +74,8 @@ class House:
         folders = {name: base / name for name in ("state", "input", "output", "temp", "cache")}
         return Settings(device="cpu", models=(base / "models",), **{**folders, **self.options})
 
-    def as_after_a_crash(self, name: str) -> "House":
-        """What another server finds, if this one is gone at this moment."""
+    def copied(self, name: str) -> "House":
+        """Another house with the same files."""
         base = self.folder.parent / name
         left_out = shutil.ignore_patterns("lock.sqlite*", "*-shm")
         shutil.copytree(self.folder, base, ignore=left_out)
@@ -86,8 +103,8 @@ class House:
         try:
             yield Open(self, journal, queue, real, heard)
         finally:
-            for gate in list(self.gates.values()):
-                gate.set()
+            if not self.stay_shut:
+                self.gates.open_all()
             await asyncio.wait_for(queue.close(SECONDS), SECONDS + 20)
             journal.close()
             await asyncio.to_thread(real.close, cancel=True)
@@ -235,6 +252,10 @@ class Open:
     async def stored(self, id: str) -> Job | None:
         """A job as the journal has it."""
         return await asyncio.to_thread(self.journal.read, lambda c: store.get(c, id))
+
+    def crash(self, name: str) -> House:
+        """What another server finds, if this one is gone at this moment, between two writes."""
+        return self.journal.write(lambda _: self.house.copied(name)).result(SECONDS)
 
     def open(self, name: str) -> None:
         self.house.gates[name].set()

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from nodegraph.node import OPTIONAL, FileOf, Number, Seed, Text, Tip, node
 from nodegraph.outputs import Shown
+from nodegraph.registry import Alias
 from nodegraph.types import PortType
 
 
@@ -91,7 +92,7 @@ def load_vae(vae_name: Annotated[str, FileOf("vae", extra=("pixel_space",))]) ->
     raise NotImplementedError
 
 
-@node("LoraLoader", category="loaders", display_name="Load LoRA")
+@node("LoadLora", category="loaders", display_name="Load LoRA")
 def lora_loader(
     model: Model,
     clip: Clip,
@@ -101,6 +102,19 @@ def lora_loader(
 ) -> Patched:
     """Add a LoRA."""
     raise NotImplementedError
+
+
+@node("LoadLoraModelOnly", category="loaders")
+def lora_loader_model_only(
+    model: Model,
+    lora_name: Annotated[str, FileOf("loras")],
+    strength_model: Strength = 1.0,
+) -> Model:
+    """Add a LoRA to the model alone."""
+    raise NotImplementedError
+
+
+NAMES = Alias({"LoraLoader": ("LoadLora", "Load LoRA")})
 
 
 @node("ControlNetLoader", category="loaders")

@@ -68,7 +68,7 @@ def test_whatever_happens_every_job_ends_once_and_none_is_lost(tmp_path: Path, s
         for crash in range(3):
             async with house.open() as open:
                 await live(open, chance, kinds, 40)
-                crashed = house.as_after_a_crash(f"crash {crash}")
+                crashed = open.crash(f"crash {crash}")
                 over.update({job.id: job.status for job in open.heard.ended})
                 ended.update(job.id for job in open.heard.ended)
             house = crashed
@@ -77,6 +77,7 @@ def test_whatever_happens_every_job_ends_once_and_none_is_lost(tmp_path: Path, s
             assert set(jobs) == set(kinds)
             for id, status in over.items():
                 assert jobs[id].status is status  # what has ended stays as it was
+            await live(open, chance, kinds, 40)
             for id, kind in kinds.items():
                 open.open(f"{kind} {id}")
             await open.queue.pause(False)
@@ -84,6 +85,6 @@ def test_whatever_happens_every_job_ends_once_and_none_is_lost(tmp_path: Path, s
             ended.update(job.id for job in open.heard.ended)
             jobs = await journal_of(open)
         assert all(job.status.ended for job in jobs.values())
-        assert ended == Counter(dict.fromkeys(kinds, 1))
+        assert set(ended.values()) == {1}  # of some, only the journal heard before the crash
 
     run(scenario())

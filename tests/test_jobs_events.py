@@ -94,6 +94,7 @@ def test_messages_can_be_had_again_from_a_number_on_wherever_the_job_is(
             old, recent = await open.queue.messages("old"), await open.queue.messages("recent")
             assert old == [m for m in open.heard.of("old") if not m.passing]
             assert recent == [m for m in open.heard.of("recent") if not m.passing]
+            assert open.queue._register.messages("old") is None  # it comes from the journal
             assert kept(await open.queue.messages("runs")) == WHOLE[:3]
             assert await open.queue.messages("waits") == []
             assert await open.queue.messages("nobody") is None

@@ -1,7 +1,6 @@
 """Ends and beginnings of servers: no job is lost, none is run twice to the outside."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from executor_support import entry
 from job_house import SECONDS, House, Open, Refusals, gate, hang, note, run, until
 
 from nodegraph.engine import Engine
-from nodegraph.jobs import Job, JournalError, Status, queue, register
+from nodegraph.jobs import Job, JournalError, Message, Status, queue, register
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def test_after_a_crash_what_ran_runs_again_first_and_the_rest_in_order(house: Ho
             await open.begun("gate")
             for id, number in (("c", 3.0), ("a", 1.0), ("b", 2.0)):
                 await open.submit(note(id), id, number=number)
-            crashed = house.as_after_a_crash("crashed")
+            crashed = open.crash("crashed")
             told = open.heard.of("runs")
         crashed.gates["gate"].set()
         async with crashed.open() as open:
@@ -48,6 +47,24 @@ def test_after_a_crash_what_ran_runs_again_first_and_the_rest_in_order(house: Ho
             assert (again.status, again.attempts, again.crashes) == (Status.SUCCESS, 2, 1)
             assert min(m.n for m in open.heard.of("runs")) > max(message.n for message in told)
             assert await statuses(open, "over") == [Status.SUCCESS]
+
+    run(scenario())
+
+
+def test_a_job_that_ran_before_a_crash_only_waits_until_its_turn_comes_again(house: House) -> None:
+    async def scenario() -> None:
+        async with house.open() as open:
+            await open.submit(gate(), "a")
+            await open.begun("gate")
+            await open.queue.pause(True)
+            crashed = open.crash("crashed")
+        async with crashed.open() as open:
+            [waits] = open.queue.pending
+            assert (waits.status, waits.started, waits.attempts) == (Status.PENDING, None, 1)
+            assert await open.queue.cancel("a")
+            ended = await open.ended("a")
+            assert (ended.status, ended.started) == (Status.CANCELLED, None)
+            assert await open.stored("a") == ended
 
     run(scenario())
 
@@ -66,7 +83,7 @@ async def saved_and_crashed(house: House) -> House:
         await open.queue.submit(Request(SAVES, ("1", "3")), id="a")
         await open.begun("saved saved_00001_.txt")
         await open.begun("late")
-        return house.as_after_a_crash("crashed")
+        return open.crash("crashed")
 
 
 def test_after_a_crash_a_file_that_was_saved_is_not_saved_a_second_time(house: House) -> None:
@@ -119,14 +136,16 @@ def test_calls_that_are_made_again_for_lack_of_memory_save_no_second_copies(hous
 
 def test_a_job_that_takes_the_server_with_it_is_given_up_and_the_others_run(house: House) -> None:
     async def scenario() -> None:
-        now = house
+        now, told = house, list[Message]()
         for crash in range(3):
             async with now.open() as open:
                 if crash == 0:
                     await open.submit(gate(), "bad")
                     await open.submit(note("good"), "good")
                 await open.begun("gate")
-                crashed = now.as_after_a_crash(f"crash {crash}")
+                await until(lambda open=open: open.heard.of("bad"))  # type: ignore[misc]
+                told += open.heard.of("bad")
+                crashed = open.crash(f"crash {crash}")
             now = crashed
         async with now.open() as open:
             bad, good = await open.ended("bad"), await open.ended("good")
@@ -137,6 +156,7 @@ def test_a_job_that_takes_the_server_with_it_is_given_up_and_the_others_run(hous
             assert good.status is Status.SUCCESS
             assert now.ran == ["good"]
             assert await statuses(open, "bad") == [Status.ERROR]
+            assert open.heard.of("bad")[0].n > max(message.n for message in told)
 
     run(scenario())
 
@@ -146,7 +166,7 @@ def test_a_deadline_holds_across_restarts(house: House) -> None:
         async with house.open() as open:
             await open.queue.pause(True)
             await open.submit(note("a"), "a", request={"deadline": time.time() + 0.1})
-            crashed = house.as_after_a_crash("crashed")
+            crashed = open.crash("crashed")
         await asyncio.sleep(0.1)
         async with crashed.open() as open:
             job = await open.ended("a")
@@ -202,6 +222,8 @@ def test_a_job_that_does_not_finish_in_time_is_taken_up_at_the_next_start(
 
 
 def test_ending_in_order_many_times_is_no_reason_to_give_a_job_up(house: House) -> None:
+    house.stay_shut = True
+
     async def scenario() -> None:
         for turn in range(5):
             async with house.open() as open:
@@ -214,20 +236,7 @@ def test_ending_in_order_many_times_is_no_reason_to_give_a_job_up(house: House) 
             job = await open.ended("a")
             assert (job.status, job.attempts, job.crashes) == (Status.SUCCESS, 6, 0)
 
-    # The gates are opened at the end of each block, by which time the queue is closed.
-    house.gates = NeverSet()
     run(scenario())
-
-
-class NeverSet(dict[str, Any]):
-    """Gates that stay shut when a block ends, until a test opens them."""
-
-    def __missing__(self, name: str) -> threading.Event:
-        self[name] = found = threading.Event()
-        return found
-
-    def values(self) -> Any:
-        return ()
 
 
 def test_a_job_that_was_cancelled_stays_so_even_if_the_server_ends_before_it_stops(

@@ -19,6 +19,8 @@ from server_parts import HOSTILE, form
 from server_process import Answer, ServerProcess, serving
 from server_wire import assert_calm, assert_safe
 
+from nodegraph.names import portable
+
 SECRET = "the-canary-sings"
 HOMES = ("input", "output", "temp", "state", "cache", "stderr.txt", "ran.log")  # may be written
 UP = ("../../secret", "../../../secret", "x/../../secret", "..\\..\\secret")
@@ -214,7 +216,8 @@ def test_no_upload_goes_outside(server: ServerProcess, field: str, overwrite: st
         assert_safe(answer)
         if answer.status == 200:
             told = answer.json
-            folder = server.folder / (told["type"] or "input")
+            folder = server.folder / told["type"]
+            assert portable(told["name"])  # it could be the name of a file on every system
             assert (folder / told["subfolder"] / told["name"]).read_bytes() == picture("mine")
 
     assert around(server) == before

@@ -146,6 +146,7 @@ def cases(operation: APIOperation, mode: GenerationMode) -> st.SearchStrategy[Ca
     """Requests, for what there is as well as for what there is not."""
     known: dict[str, Any] = {}
     paths = {each.name: PATHS[each.name] for each in operation.path_parameters}
+    waiting = {"path_parameters": {"id": "waiting"}} if "id" in paths else None
     queries = {each.name: QUERIES[each.name] for each in operation.query if each.name in QUERIES}
     if paths:
         known["path_parameters"] = paths
@@ -154,7 +155,10 @@ def cases(operation: APIOperation, mode: GenerationMode) -> st.SearchStrategy[Ca
     anything = operation.as_strategy(generation_mode=mode)
     if not known:
         return anything
-    return anything | operation.as_strategy(generation_mode=mode, **known)
+    found = anything | operation.as_strategy(generation_mode=mode, **known)
+    if waiting is None or "settings" in operation.path:
+        return found
+    return found | operation.as_strategy(generation_mode=mode, **waiting)
 
 
 def check(case: Case, label: str) -> None:
@@ -177,7 +181,9 @@ def furnish(server: ServerProcess) -> None:
         server.submit(show, prompt_id="finished")
         server.ended("finished")
     server.post("/queue/pause")
-    server.submit(show)
+    server.post("/jobs/waiting/cancel", status=200 if is_known(server, "waiting") else 404)
+    server.post("/history", {"delete": ["waiting"]})
+    server.submit(show, prompt_id="waiting")
     server.post("/userdata/notes.json", {"a": 1})
     server.post("/userdata/workflows%2Fa.json", {"a": 1})
     picture = io.BytesIO()
@@ -189,6 +195,10 @@ def furnish(server: ServerProcess) -> None:
         server.folder / "models/checkpoints/model.safetensors",
         len(header).to_bytes(8, "little") + header,
     )
+
+
+def is_known(server: ServerProcess, id: str) -> bool:
+    return server.request("GET", f"/jobs/{id}").status == 200
 
 
 def write(path: Path, content: bytes) -> None:

@@ -109,6 +109,16 @@ def test_anything_beside_a_graph_is_refused_or_ends(
     ran(server, submitted(server, more))
 
 
+@pytest.mark.parametrize("field", ["client_id", "prompt_id"])
+def test_half_a_character_is_refused_where_a_name_is_wanted(
+    server: ServerProcess, field: str
+) -> None:
+    for more in ({field: "a\ud800"}, {"extra_data": {"client_id": "\udc00"}}):
+        assert submitted(server, {"prompt": SMALL, **more}).status == 400
+    for path in ("/queue", "/history"):
+        assert_safe(server.request("POST", path, {"delete": ["\ud800"]}), status=400)
+
+
 @BOUNDED
 @given(data=st.data(), extra=st.dictionaries(texts, values, max_size=3))
 def test_what_travels_with_a_graph_comes_back_as_it_was(

@@ -84,8 +84,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def told(connection: socket.socket) -> list[dict[str, Any]]:
     """What a client is told before the answer to a last command, after which it goes."""
     connection.sendall(ENOUGH)
+    return heard(connection, b'"id":"enough"')
+
+
+def heard(connection: socket.socket, mark: bytes) -> list[dict[str, Any]]:
+    """What a client is told, up to what has the mark. Answers may overtake each other."""
     data = b""
-    while b'"id":"enough"' not in data:
+    while mark not in data:
         part = connection.recv(1 << 16)
         assert part, ("the server closed the websocket", list(frames(data))[-1:])
         data += part
@@ -119,7 +124,7 @@ def test_a_message_may_come_in_parts_with_pings_between(server: ServerProcess) -
         connection.sendall(frame(CONTINUED, b'"data":{"prompt_id":"\xc3', last=False))
         connection.sendall(frame(CONTINUED, b"", last=False))
         connection.sendall(frame(CONTINUED, b'\xa9"}}'))
-        found = told(connection)
+        found = heard(connection, b'"id":1')
 
     (reply,) = [each for each in found if each.get("id") == 1]
     assert reply["data"] == {"cancelled": False}

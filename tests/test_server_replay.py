@@ -337,7 +337,9 @@ def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
         ended = server.submit(saving(), client_id="me")
         before = lasting(me.ended(ended))
         id = server.submit(graph, client_id="me")
-        seen = me.until(lambda m: m["data"].get("node") == "2")["n"]
+        seen = me.until(lambda m: m["data"].get("node") == "2" and m["data"]["prompt_id"] == id)[
+            "n"
+        ]
         server.kill()
 
     with serving(tmp_path) as server, listening(server, "me", numbered_events=True) as me:

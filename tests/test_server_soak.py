@@ -48,7 +48,7 @@ signal.signal(signal.SIGUSR1, tell)
 # What a server remembers on purpose is bounded; here the bounds are reached soon.
 SETTINGS = {"history_jobs": "300", "memory_cache_bytes": "64K", "disk_cache_bytes": "0"}
 GROWTH = 3 * MIB  # between two windows: a leak of 2 kB a job would be 6 MB; usual are 1 MB
-FEW_OBJECTS = 1500  # that Python's collector knows: one more for each job would be 3,000
+FEW_OBJECTS = 700  # that Python's collector knows: one more for each job would be 3,000
 
 
 @dataclass(frozen=True)

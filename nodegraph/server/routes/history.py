@@ -10,7 +10,7 @@ from aiohttp import web
 from nodegraph.jobs import Query, Status, store
 
 from .. import schema
-from ..answers import answer, empty
+from ..answers import answer, empty, large_answer
 from ..bodies import field, read_object, texts, whole
 from ..route import OBJECT, Param, Routes
 from ..server import Server
@@ -40,7 +40,7 @@ async def get_history(server: Server, request: web.Request) -> web.Response:
     )
     query = replace(query, limit=count if count >= 0 else None)
     jobs, _ = await asyncio.to_thread(server.journal.read, lambda c: store.find(c, query))
-    return answer(history(reversed(jobs) if newest else jobs))
+    return await large_answer(history(reversed(jobs) if newest else jobs))
 
 
 @routes.get("/history/{prompt_id:[^/]+}", "One job that has ended; {} for another", answer=OBJECT)

@@ -11,7 +11,7 @@ from aiohttp import web
 from nodegraph.jobs import Job, Query, store
 
 from .. import schema
-from ..answers import Refused, answer, bad_request, not_found
+from ..answers import Refused, answer, bad_request, large_answer, not_found
 from ..bodies import choice, read_object, texts, whole
 from ..route import OBJECT, TEXT, TRUTH, WHOLE, Param, Routes, array, record
 from ..server import Server
@@ -67,7 +67,7 @@ async def get_jobs(server: Server, request: web.Request) -> web.Response:
         "total": total,
         "has_more": offset + len(jobs) < total,
     }
-    return answer({"jobs": [job_summary(job) for job in jobs], "pagination": page})
+    return await large_answer({"jobs": [job_summary(job) for job in jobs], "pagination": page})
 
 
 @routes.get("/jobs/{id:[^/]+}", "One job in full", answer=schema.JOB, statuses=NO_JOB)

@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from .. import schema
-from ..answers import answer, bad_request, empty
+from ..answers import answer, bad_request, empty, large_answer
 from ..bodies import field, number, read_object, texts
 from ..route import TRUTH, Routes, record
 from ..server import Server
@@ -23,7 +23,7 @@ UNWRITABLE = {413: "the request is too large", 503: "the journal cannot be writt
 async def get_queue(server: Server, _request: web.Request) -> web.Response:
     running = [queue_item(each.job) for each in server.queue.running.values()]
     pending = [queue_item(job) for job in server.queue.pending]
-    return answer({"queue_running": running, "queue_pending": pending})
+    return await large_answer({"queue_running": running, "queue_pending": pending})
 
 
 @routes.post(

@@ -219,7 +219,8 @@ def idle() -> None:
 
 async def _idle(url: str, process: Any) -> float:
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(aiohttp.ClientSession(url))
+        connector = aiohttp.TCPConnector(limit=CLIENTS)
+        session = await stack.enter_async_context(aiohttp.ClientSession(url, connector=connector))
         for index in range(CLIENTS):
             await stack.enter_async_context(session.ws_connect(f"/ws?clientId=c{index}"))
         await asyncio.sleep(2)
@@ -227,7 +228,7 @@ async def _idle(url: str, process: Any) -> float:
         await asyncio.sleep(IDLE_SECONDS)
         after = process.cpu_times()
     used = after.user + after.system - before.user - before.system
-    return float(used / IDLE_SECONDS)
+    return max(0.0, float(used / IDLE_SECONDS))
 
 
 def _quantiles(times: list[float]) -> list[str]:

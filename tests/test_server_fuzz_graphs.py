@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from editor_files import EditorFile, subgraph
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odd_values import SMALL, as_json, graphs, ids, scalars, texts, values, workflows
@@ -225,6 +226,29 @@ def test_a_large_graph_gets_its_answer_and_others_theirs_meanwhile(
         server.post("/queue", {"clear": True})
         server.post("/queue/resume")
     assert ran(server, submitted(server, {"prompt": copy.deepcopy(SMALL)})) == "success"
+
+
+def laughs(levels: int, width: int) -> dict[str, Any]:
+    """An editor's file whose subgraphs hold each other many times: width ** levels nodes."""
+    inner = subgraph("0", outputs="sum")
+    for number in range(width):
+        inner.node(number + 1, "Add", [1, 2], gives="INT")
+    defined = [inner.out(1, 0, 0)]
+    for level in range(1, levels):
+        outer = subgraph(str(level), outputs="sum")
+        for number in range(width):
+            outer.node(number + 1, str(level - 1), gives="sum")
+        defined.append(outer.out(1, 0, 0))
+    file = EditorFile(id="w").node(1, str(levels - 1), gives="sum").node(2, "Show")
+    return file.link(1, 0, 2, "value", "INT").defining(*defined).data
+
+
+@pytest.mark.parametrize(("levels", "width"), [(10, 10), (25, 2), (500, 1)])
+def test_subgraphs_in_subgraphs_are_not_written_out_without_end(
+    server: ServerProcess, levels: int, width: int
+) -> None:
+    assert submitted(server, {"prompt": laughs(levels, width)}).status == 400
+    assert ran(server, submitted(server, {"prompt": laughs(3, 3)})) == "success"
 
 
 def test_a_graph_of_thousands_of_nodes_runs_and_others_are_answered(server: ServerProcess) -> None:

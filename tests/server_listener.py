@@ -296,6 +296,13 @@ def pending_ids(server: ServerProcess) -> list[str]:
     return [item[1] for item in server.get("/queue")["queue_pending"]]
 
 
+def sockets(server: ServerProcess) -> int:
+    """How many websockets are open."""
+    lines = server.request("GET", "/metrics").body.decode().splitlines()
+    [line] = [line for line in lines if line.startswith("nodegraph_websockets ")]
+    return int(float(line.split()[1]))
+
+
 def shape_of(answer: Answer, status: int) -> dict[str, Any]:
     """The JSON of an answer that must be an error, in the one shape that errors have."""
     assert answer.status == status, answer

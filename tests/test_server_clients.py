@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from comfy_api_simplified import ComfyApiError, ComfyApiWrapper, ComfyWorkflowWrapper
 from editor_files import EditorFile
 from PIL import Image
-from server_listener import busy, faultless, fresh, node, open_gate, running_ids, saving
+from server_listener import busy, faultless, fresh, node, open_gate, running_ids, saving, sockets
 from server_process import WAIT, ServerProcess, serving, until
 
 
@@ -115,11 +116,20 @@ def test_simplified_gets_pictures_that_are_sent_over_the_websocket(api: ComfyApi
 
 
 def test_simplified_is_told_what_goes_wrong(server: ServerProcess, api: ComfyApiWrapper) -> None:
-    failing = titled(bad=node("Fail", value=1), save=node("Save", value=["bad"]))
+    gate = f"fails-{fresh()}"
+    failing = titled(
+        wait=node("Wait", gate=gate, value=1),  # until it listens: else it does not look
+        bad=node("Fail", value=["wait"]),
+        save=node("Save", value=["bad"]),
+    )
     wrong = titled(bad=node("Count", value=-1), save=node("Save", value=["bad"]))
 
-    with pytest.raises(ComfyApiError, match="Execution error occurred"):
-        api.queue_and_wait_images(failing, "save")
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(api.queue_and_wait_images, failing, "save")
+        until(lambda: sockets(server) or waiting.done())
+        open_gate(server, gate)
+        with pytest.raises(ComfyApiError, match="Execution error occurred"):
+            waiting.result(WAIT)
     with pytest.raises(ComfyApiError, match="400: Bad Request"):
         api.queue_and_wait_images(wrong, "save")
 

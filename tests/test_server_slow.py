@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_listener import faultless, fresh, listening, node, saving
+from server_listener import faultless, fresh, listening, node, saving, sockets
 from server_process import SMALL, WAIT, ServerProcess, serving, until
 
 # The same server with small buffers and much patience, and one whose heart beats fast.
@@ -96,12 +96,6 @@ def connected(server: ServerProcess, client: str) -> Iterator[Raw]:
             head += connection.recv(1)
         assert b" 101 " in head
         yield Raw(connection)
-
-
-def sockets(server: ServerProcess) -> int:
-    lines = server.request("GET", "/metrics").body.decode().splitlines()
-    [line] = [line for line in lines if line.startswith("nodegraph_websockets ")]
-    return int(float(line.split()[1]))
 
 
 # -- a client that does not read -------------------------------------------------------------------

@@ -18,6 +18,7 @@ from server_listener import (
     open_gate,
     running_ids,
     saving,
+    sockets,
     types,
     waiting,
 )
@@ -363,9 +364,3 @@ def test_a_second_socket_hears_what_is_running(server: ServerProcess, me: Listen
         )
         open_gate(server, gate)
         assert "executing 2" in types(second.ended(id))
-
-
-def sockets(server: ServerProcess) -> int:
-    lines = server.request("GET", "/metrics").body.decode().splitlines()
-    [line] = [line for line in lines if line.startswith("nodegraph_websockets ")]
-    return int(float(line.split()[1]))

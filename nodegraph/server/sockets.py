@@ -36,18 +36,19 @@ class Hub:
         return [socket for group in self._sockets.values() for socket in group]
 
     def join(self, socket: Socket) -> bool:
-        """A client is here: it hears the length of the queue, then what it has missed.
+        """A client is here: it hears what it has missed, then the length of the queue.
 
+        In this order, since there are clients that look no further once the queue is empty.
         Whether there was something that it had missed.
         """
         self._sockets.setdefault(socket.client, []).append(socket)
-        socket.send(frames.text("status", {**self._status(), "sid": socket.client}))
         missed = self._away.take(socket.client)
         for each in missed or ():
             if isinstance(each, bytes):
                 socket.send(each, result=True)
             else:
                 self.pass_on(socket, each)
+        socket.send(frames.text("status", {**self._status(), "sid": socket.client}))
         return missed is not None
 
     def leave(self, socket: Socket) -> None:

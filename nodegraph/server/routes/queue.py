@@ -104,9 +104,9 @@ async def free(server: Server, request: web.Request) -> web.Response:
 
 def number_of(data: dict[str, object]) -> float | None:
     """Where a job is to be moved: a number, or None for the first place. Refused (400)."""
+    value = number(data, "number")
     if field(data, "front", bool, False):
         return None
-    value = number(data, "number")
     if value is None:
         raise bad_request("Nothing says where to", "give number, or front: true")
     return value

@@ -203,7 +203,7 @@ def test_three_hundred_halves_of_requests_stop_nobody(server: ServerProcess) -> 
 
         assert_calm(server)
         assert server.request("GET", "/object_info").status == 200
-        assert process.num_threads() <= threads + 40  # none for each of them
+        assert process.num_threads() <= threads + 20  # none for each of them
     until(lambda: len(process.net_connections()) == 1)
     assert list((server.folder / "temp").glob("*")) == []
 

@@ -7,6 +7,7 @@ Between the two, x is the latent times the model's scale, on the run's device.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ from nodes.diffusion.samplers import SAMPLERS, Method, SamplerFactory, noise_for
 from nodes.diffusion.samplers import Sampler as Steps
 from nodes.diffusion.times import spaced_times
 from nodes.fitting import conditions, fit
+from nodes.kinds import Binding
+from nodes.models.control import Control
 from nodes.models.freeu import FreeU
 from nodes.previews import LatentPreview, maps_in
 from nodes.randomness import Noise
@@ -83,8 +86,9 @@ def denoise(
         return Denoised(latent, latent)
     estimates = _Estimates(model, context)
     noise = Noise(seed, add_noise, per_image)
-    job = _job(model, latent, guidance, sampler, sigmas, noise, estimates)
-    with context.need_models().lease(model.source, context.device) as module:
+    with ExitStack() as stack:
+        job = _job(model, latent, guidance, sampler, sigmas, noise, estimates, stack)
+        module = stack.enter_context(context.need_models().lease(model.source, context.device))
         result = sample(job, network_of(module, model.tweaks.freeu))
     estimate = result if estimates.last is None else estimates.last
     return Denoised(
@@ -97,8 +101,12 @@ def network_of(module: nn.Module, freeu: Sequence[FreeU] = ()) -> Network:
     dtype = next(module.parameters()).dtype
     always: dict[str, Any] = {"freeu": tuple(freeu)} if freeu else {}
 
-    def network(x: Tensor, t: Tensor, tokens: Tensor | None, **options: Any) -> Tensor:
+    def network(
+        x: Tensor, t: Tensor, tokens: Tensor | None, control: Control | None = None, **options: Any
+    ) -> Tensor:
         given = None if tokens is None else tokens.to(dtype)
+        if control is not None:
+            options["control"] = control.each(lambda feature: feature.to(dtype))
         output: Tensor = module(x.to(dtype), t, given, **always, **options)
         return output.float()
 
@@ -154,6 +162,7 @@ def _job(
     sigmas: Tensor,
     noise: Noise,
     estimates: _Estimates,
+    stack: ExitStack,
 ) -> Job:
     context, tweaks = estimates.context, model.tweaks
     latents = latent.samples.to(context.device, torch.float32) * model.scale
@@ -162,8 +171,10 @@ def _job(
     mask, factory = latent.noise_mask, _factory(sampler, context)
     uncond = isinstance(factory, Method) and factory.uncond
 
+    binding = Binding(model, latents, sigmas, context, stack)
+
     def side(conditioning: Conditioning) -> tuple[Condition, ...]:
-        return conditions(conditioning, model, latents, mask)
+        return conditions(conditioning, model, latents, mask, binding.hooks)
 
     negative = _negative(guidance, sampler, uncond)
     return Job(

@@ -6,11 +6,14 @@ times `model.scale`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from nodegraph import NodeGraphError
 from nodes.diffusion.condition import Condition as DiffusionCondition
+from nodes.diffusion.hooks import Hook
 from nodes.diffusion.inpaint import repeat_to
 from nodes.imaging.resize import resize
 from nodes.types import Condition, Conditioning, Latent, Model
@@ -46,12 +49,17 @@ def fit(latent: Latent, model: Model) -> Latent:
 
 
 def conditions(
-    conditioning: Conditioning, model: Model, latents: Tensor, mask: Tensor | None
+    conditioning: Conditioning,
+    model: Model,
+    latents: Tensor,
+    mask: Tensor | None,
+    hooks: Callable[[Condition], tuple[Hook, ...]] = lambda _: (),
 ) -> tuple[DiffusionCondition, ...]:
     """What the driver is given for one side.
 
     `latents` (B, C, h, w) in the model's scale and the noise mask `mask` (B or 1, 1, H, W) are what
-    an inpainting network is shown where the conditioning brings nothing of its own.
+    an inpainting network is shown where the conditioning brings nothing of its own. `hooks` makes
+    those of what is attached to an entry.
     Raises NodeGraphError for tokens the network cannot read.
     """
     schedule = model.sampling.schedule
@@ -64,6 +72,7 @@ def conditions(
             mask=entry.mask,
             mask_strength=entry.mask_strength,
             concat=_beside(entry, model, latents, mask),
+            hooks=hooks(entry),
         )
         for entry in conditioning.entries
     )

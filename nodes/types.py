@@ -6,7 +6,8 @@ LATENT        a Latent: samples (B, C, h, w) as the VAE made them, mask, batch i
 CONDITIONING  a Conditioning: entries of tokens with their weights and ranges
 SIGMAS        float32 (n + 1,), noise levels, descending
 SAMPLER       a Sampler: its name and options
-MODEL, CLIP, VAE  handles: where the weights come from and how they are used, never weights
+CLIP_VISION_OUTPUT  a ClipVisionOutput: what an image encoder makes of pictures
+MODEL, CLIP, VAE, CLIP_VISION  handles: where the weights come from and how they are used
 """
 
 from __future__ import annotations
@@ -66,6 +67,19 @@ class Latent:
 
 
 @dataclass(frozen=True, eq=False)
+class Attached:
+    """Something that acts on the network wherever an entry of conditioning is used.
+
+    kind: its name at the extension point "conditioning_kinds"; see `nodes.kinds`.
+    data: what that kind needs, frozen: tensors, plain data and handles of models. Plain tuples and
+          dicts go to disk with the entry; an entry with data of another class is made again.
+    """
+
+    kind: str
+    data: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Condition:
     """One entry of conditioning.
 
@@ -76,6 +90,7 @@ class Condition:
     kept, hole: what an inpainting network sees next to the latent: (B, C, h, w), the latent of the
               picture without the part to be made, as the VAE made it, and (B, 1, H, W), 1 in that
               part, of any size. Both or neither.
+    attached: what else it does to the network: ControlNets, and what plugins think of.
     """
 
     context: Tensor | None
@@ -87,6 +102,7 @@ class Condition:
     end: float = 1.0
     kept: Tensor | None = None
     hole: Tensor | None = None
+    attached: tuple[Attached, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,16 +180,52 @@ class Vae:
     channels: int = CHANNELS
 
 
+@dataclass(frozen=True, eq=False)
+class ClipVision:
+    """An image encoder of CLIP, to be leased.
+
+    size:      side of the square pictures it sees, in pixels. tokens: how many it makes of one,
+               the class token among them. width: of its tokens. embedding: of its embeddings.
+    """
+
+    source: ModelSource
+    size: int
+    tokens: int
+    width: int
+    embedding: int
+
+
+@dataclass(frozen=True, eq=False)
+class ClipVisionOutput:
+    """What an image encoder makes of B pictures, float32 on the host.
+
+    image_embeds:              (B, E), in the space that texts are embedded in as well.
+    last_hidden_state:         (B, N, D), a class token and a token per patch, row by row.
+    penultimate_hidden_states: (B, N, D), the same a layer earlier.
+    """
+
+    image_embeds: Tensor
+    last_hidden_state: Tensor
+    penultimate_hidden_states: Tensor
+
+
 _TENSOR = structural()
 
 IMAGE = PortType("IMAGE", Image, color="#64b5f6", codec=_TENSOR)
 MASK = PortType("MASK", Mask, color="#81c784", codec=_TENSOR)
 LATENT = PortType("LATENT", Latent, color="#ff9cf9", codec=structural(Latent))
 CONDITIONING = PortType(
-    "CONDITIONING", Conditioning, color="#ffa931", codec=structural(Conditioning, Condition)
+    "CONDITIONING",
+    Conditioning,
+    color="#ffa931",
+    codec=structural(Conditioning, Condition, Attached),
 )
 SIGMAS = PortType("SIGMAS", Sigmas, color="#cdffcd", codec=_TENSOR)
 SAMPLER = PortType("SAMPLER", Sampler, color="#b0b0b0", codec=structural(Sampler))
 MODEL = PortType("MODEL", Model, color="#b39ddb")
 CLIP = PortType("CLIP", Clip, color="#ffd500")
 VAE = PortType("VAE", Vae, color="#ff6e6e")
+CLIP_VISION = PortType("CLIP_VISION", ClipVision, color="#a8dadc")
+CLIP_VISION_OUTPUT = PortType(
+    "CLIP_VISION_OUTPUT", ClipVisionOutput, color="#ad7452", codec=structural(ClipVisionOutput)
+)

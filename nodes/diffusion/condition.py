@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nodes.diffusion.hooks import Asked, ControlQuery, Hook
 from nodes.diffusion.inpaint import repeat_to, resize_mask
 
 TINY = 1e-37  # an average with no weight anywhere is 0, not a division by 0
@@ -26,7 +27,7 @@ class Condition:
     `strength`: its weight among the entries of its side. `start_sigma`, `end_sigma`: it is active
     while end_sigma <= σ <= start_sigma. `mask`: where it counts, (H, W) or (B, H, W), resized to
     the latent, times `mask_strength`. `concat`: (1 or B, K, h, w) channels that an inpainting
-    network sees next to x.
+    network sees next to x. `hooks`: what else it does to the network, one after the other.
     """
 
     context: Tensor | None = None
@@ -36,6 +37,7 @@ class Condition:
     mask: Tensor | None = None
     mask_strength: float = 1.0
     concat: Tensor | None = None
+    hooks: tuple[Hook, ...] = ()
 
     def __post_init__(self) -> None:
         if self.context is not None and self.context.ndim != 3:
@@ -63,6 +65,24 @@ class Condition:
                 f"got {tuple(self.concat.shape[2:])}"
             )
         return torch.cat([x_t, repeat_to(self.concat, len(x_t)).to(x_t)], dim=1)
+
+    def ask(self, x_t: Tensor, t: int, sigma: float, step: int, steps: int) -> Asked:
+        """What this entry asks about x_t (B, C, h, w), after its hooks have seen it."""
+        asked = Asked(self.network_input(x_t), t, sigma, step, steps, self.tokens(x_t))
+        for hook in self.hooks:
+            asked = hook.before(asked)
+        return asked
+
+    def controls(self, asked: Asked) -> tuple[ControlQuery, ...]:
+        """What control networks are asked along with it."""
+        queries = (hook.control(asked) for hook in self.hooks)
+        return tuple(query for query in queries if query is not None)
+
+    def seen_by_hooks(self, denoised: Tensor, asked: Asked) -> Tensor:
+        """This entry's x̂_0 after its hooks have seen it."""
+        for hook in self.hooks:
+            denoised = hook.after(denoised, asked)
+        return denoised
 
     def tokens(self, x_t: Tensor) -> Tensor | None:
         """`context` for each image of the batch, (B, L, D)."""

@@ -6,14 +6,17 @@ see `prediction` for x, σ and x̂_0.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from nodes.diffusion.condition import Condition, weighted_mean
 from nodes.diffusion.guidance import Threshold, guide, needs_uncond, rescaled
+from nodes.diffusion.hooks import Asked
 from nodes.diffusion.inpaint import Inpaint
 from nodes.diffusion.packing import Query
 from nodes.diffusion.prediction import ModelSampling, Prediction, split_variance, to_eps
@@ -23,6 +26,9 @@ from nodes.diffusion.samplers import Sampler
 # raises ends the job.
 OnStep = Callable[[int, int, Tensor, Tensor], None]
 
+
+# A condition, what it asked, and the network's output.
+Answer = tuple[tuple[Condition, Asked], Tensor]
 
 OnEstimate = Callable[[Tensor], None]  # each x̂_0 as it comes, also those within a step
 
@@ -104,7 +110,7 @@ class Question:
         dtype = torch.promote_types(self.x.dtype, torch.float32)
         return torch.tensor(self.level, dtype=dtype, device=self.x.device)
 
-    @property
+    @cached_property
     def seen(self) -> Tensor:
         """x as the network sees it but for the scale: the known region under fresh noise."""
         inpaint = self.job.inpaint
@@ -128,14 +134,24 @@ class Question:
     def perturbed(self) -> list[Condition]:
         return self.positive if self.job.perturbed != 0 else []
 
-    def queries(self) -> list[Query]:
-        """One query for each active condition: positive, negative, middle, perturbed."""
+    @cached_property
+    def asked(self) -> tuple[tuple[Condition, Asked], ...]:
+        """What each active condition asks: positive, negative, middle, perturbed."""
+        used = (*self.positive, *self.negative, *self.middle, *self.perturbed)
         x_t = self.job.model.network_input(self.seen, self.sigma)
         t = self.job.model.schedule.sigma_to_t(self.level)
-        plain = [(c, False) for c in (*self.positive, *self.negative, *self.middle)]
+        step = self.job.step_at(self.level)
+        return tuple(
+            (condition, condition.ask(x_t, t, self.level, step, self.job.steps))
+            for condition in used
+        )
+
+    def queries(self) -> list[Query]:
+        """One query for each active condition, in the order of `asked`."""
+        plain = len(self.asked) - len(self.perturbed)
         return [
-            Query(condition.network_input(x_t), t, condition.tokens(x_t), perturbed)
-            for condition, perturbed in (*plain, *((c, True) for c in self.perturbed))
+            Query(asked.x_t, asked.t, asked.context, i >= plain, condition.controls(asked))
+            for i, (condition, asked) in enumerate(self.asked)
         ]
 
     def answer(self, outputs: Sequence[Tensor]) -> Prediction:
@@ -145,15 +161,14 @@ class Question:
         region stays exactly what it is. Guidance does not touch the learned variance, which is the
         positive side's.
         """
-        seen, answers = self.seen, iter(outputs)
-        cond, log_variance = self._side(self.positive, answers, seen)
-        uncond = self._side(self.negative, answers, seen)[0] if self.job.uses_negative else None
-        middle = self._side(self.middle, answers, seen)[0] if self.job.middle else None
+        answers = iter(zip(self.asked, outputs, strict=True))
+        cond, log_variance = self._side(self.positive, answers)
+        uncond = self._side(self.negative, answers)[0] if self.job.uses_negative else None
+        middle = self._side(self.middle, answers)[0] if self.job.middle else None
         guided = self._guided(cond, uncond, middle)
         if self.job.perturbed != 0:
-            guided = guided + (cond - self._side(self.perturbed, answers, seen)[0]) * (
-                self.job.perturbed
-            )
+            perturbed = self._side(self.perturbed, answers)[0]
+            guided = guided + (cond - perturbed) * self.job.perturbed
         clipped = guided if self.job.threshold is None else self.job.threshold(guided)
         eps = to_eps(self._masked(guided), self.x, self.sigma)
         return Prediction(self._masked(clipped), eps, uncond, log_variance)
@@ -172,18 +187,19 @@ class Question:
         return rescaled(cond, uncond, scale, self.job.rescale, self.seen, self.sigma)
 
     def _side(
-        self, conditions: Sequence[Condition], outputs: Iterator[Tensor], seen: Tensor
+        self, conditions: Sequence[Condition], answers: Iterator[Answer]
     ) -> tuple[Tensor, Tensor | None]:
         """(x̂_0, log variance) of one side; x̂_0 = 0 where none of its entries is active."""
         denoised, log_variances = [], []
-        for _ in conditions:
-            output, log_variance = split_variance(next(outputs).to(seen.dtype), seen.shape[1])
-            denoised.append(self.job.model.denoised(output, seen, self.sigma))
+        for (condition, asked), answer in itertools.islice(answers, len(conditions)):
+            output, log_variance = split_variance(answer.to(self.seen.dtype), self.seen.shape[1])
+            x_0 = self.job.model.denoised(output, self.seen, self.sigma)
+            denoised.append(condition.seen_by_hooks(x_0, asked))
             if log_variance is not None:
                 log_variances.append(log_variance)
         if not denoised:
-            return torch.zeros_like(seen), None
-        weights = [c.weight(seen) for c in conditions]
+            return torch.zeros_like(self.seen), None
+        weights = [c.weight(self.seen) for c in conditions]
         mean = weighted_mean(denoised, weights)
         return mean, weighted_mean(log_variances, weights) if log_variances else None
 

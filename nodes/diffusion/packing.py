@@ -8,12 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from nodes.diffusion.controlling import control_for
+from nodes.diffusion.hooks import ControlQuery
+
 # (x / √(σ²+1) of shape (N, C, h, w), whole times (N,) as float32, tokens (N, L, D) or None)
-# -> (N, C or 2C, h, w); called with perturbed=True where that is asked for, and else without.
+# -> (N, C or 2C, h, w); called with perturbed=True and control=... where that is asked for, and
+# else without.
 Network = Callable[..., Tensor]
 
 MOST_REPEATS = 4
@@ -24,12 +29,14 @@ class Query:
     """Rows that one run wants answered: x_t (B, C, h, w), one time t, tokens (B, L, D) or None.
 
     perturbed: by the network with its attention perturbed (arXiv:2403.17377).
+    controls:  what control networks are asked along with it; their answers are added up.
     """
 
     x_t: Tensor
     t: int
     context: Tensor | None
     perturbed: bool = False
+    controls: tuple[ControlQuery, ...] = ()
 
 
 def evaluate(
@@ -83,12 +90,16 @@ def _call(queries: Sequence[Query], network: Network, max_rows: int | None) -> T
     t = torch.tensor(times, dtype=torch.float32, device=x_t.device)
     context = _tokens(q.context for q in queries if q.context is not None)
     size = max_rows or len(x_t)
-    options = {"perturbed": True} if queries[0].perturbed else {}
+    controls = [query.controls for query in queries for _ in query.x_t]
+    images = [image for query in queries for image in range(len(query.x_t))]
+    options: dict[str, Any] = {"perturbed": True} if queries[0].perturbed else {}
     outputs = []
     for i in range(0, len(x_t), size):
         rows = slice(i, i + size)
         tokens = None if context is None else context[rows]
-        output = network(x_t[rows], t[rows], tokens, **options)
+        control = control_for(controls[rows], images[rows], x_t[rows], t[rows], tokens)
+        added = {} if control is None else {"control": control}
+        output = network(x_t[rows], t[rows], tokens, **options, **added)
         _check(output, x_t[rows])
         outputs.append(output)
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]

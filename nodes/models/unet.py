@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -25,6 +24,7 @@ from torch.nn.functional import (
     scaled_dot_product_attention,
 )
 
+from .control import Control
 from .freeu import FreeU
 from .layers import Pointwise, to_grid, to_tokens, zeroed
 from .shapes import Shapes, require_equal, shapes_of
@@ -38,18 +38,6 @@ Resize = Literal["up", "down"]
 # Fewer tokens at a time would pack the weights too often, and more would spend a third of the
 # feed-forward's time on fresh pages of memory for its wide activations.
 CPU_ROWS = 1024
-
-
-@dataclass(frozen=True)
-class Control:
-    """What a control network adds to a UNet (ControlNet, Zhang et al. 2023, arXiv:2302.05543).
-
-    `skips` holds one tensor for each entry of input_blocks, first to last, shaped like its output;
-    the way up reads them last to first. `middle` is added to the middle block's output.
-    """
-
-    skips: tuple[Tensor, ...]
-    middle: Tensor | None = None
 
 
 def timestep_embedding(t: Tensor, channels: int) -> Tensor:

@@ -1,0 +1,90 @@
+"""What a network is told about each example while it learns, and when it is told nothing.
+
+For classifier-free guidance a share of the examples is shown without its condition
+(arXiv:2207.12598, algorithm 1), so that one network learns both ε(x, c) and ε(x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from nodes.training.chance import Chance
+
+
+class Conditioner(Protocol):
+    """Gives tokens for cross-attention. modules: what is trained along with the network."""
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]: ...
+
+    def tokens(self, examples: tuple[int, ...], chance: Chance, dropped: Tensor) -> Tensor:
+        """(B, L, D); rows where `dropped` (B,) is true get what stands for no condition."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """Tokens computed beforehand. table (M, L, D): row `rows[example]`; `empty` (L, D) for none."""
+
+    table: Tensor
+    rows: Sequence[int]
+    empty: Tensor
+    device: str = "cpu"
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    def tokens(self, examples: tuple[int, ...], chance: Chance, dropped: Tensor) -> Tensor:
+        del chance
+        found = self.table[[self.rows[i] for i in examples]].to(self.device).float()
+        empty = self.empty.to(found)
+        return torch.where(dropped.to(found.device)[:, None, None], empty, found)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Tokens of an encoder that learns as well.
+
+    inputs: what it reads for each example, (M, ...), e.g. the ids of a caption; row
+    `rows[example]`. empty: what it reads for no condition. encode: (encoder, inputs) -> (B, L, D).
+    """
+
+    name: str
+    encoder: nn.Module
+    inputs: Tensor
+    rows: Sequence[int]
+    empty: Tensor
+    encode: Callable[[nn.Module, Tensor], Tensor]
+    device: str = "cpu"
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {self.name: self.encoder}
+
+    def tokens(self, examples: tuple[int, ...], chance: Chance, dropped: Tensor) -> Tensor:
+        del chance
+        inputs = self.inputs[[self.rows[i] for i in examples]].to(self.device)
+        missing = dropped.to(inputs.device).view(-1, *[1] * (inputs.ndim - 1))
+        return self.encode(self.encoder, torch.where(missing, self.empty.to(inputs), inputs))
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The tokens of several, one after the other along L; all are dropped together."""
+
+    parts: tuple[Conditioner, ...]
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {name: module for part in self.parts for name, module in part.modules.items()}
+
+    def tokens(self, examples: tuple[int, ...], chance: Chance, dropped: Tensor) -> Tensor:
+        return torch.cat([part.tokens(examples, chance, dropped) for part in self.parts], dim=1)
+
+
+def dropped(count: int, share: float, chance: Chance) -> Tensor:
+    """(count,) of booleans: which examples are shown without their condition."""
+    return torch.rand(count, generator=chance.generator("drop"), device=chance.device) < share

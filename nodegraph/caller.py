@@ -117,6 +117,7 @@ class Caller:
             folders = replace(folders, book=self.book(task.id, number))
         return Context(
             node=task.id,
+            key=_key(task, number),
             links={name: link.from_inside() for name, link in task.node.links()},
             on_progress=lambda v, n, text: emit(Progress(**who, value=v, total=n, text=text)),
             on_preview=lambda value: emit(Preview(**who, value=value)),
@@ -144,6 +145,12 @@ class Caller:
         if isinstance(error, MemoryError) and device != "cpu":
             freed += cache.free(device="cpu")
         return Retried(**task.who(), reason=reason, freed=freed)
+
+
+def _key(task: Task, number: int) -> str | None:
+    """Of one call: of a step that is called for each item of a list, they all differ."""
+    key = task.step.key
+    return key if key is None or number == 0 else f"{key}.{number}"
 
 
 def _recovered(error: Exception) -> int | None:

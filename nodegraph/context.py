@@ -67,6 +67,8 @@ class Context:
     """One node's view of the run.
 
     node:       the node's id.
+    key:        the content key of its step: equal for equal work, whatever the ids; None where it
+                is not known (after a node that is never cached), and in a test.
     device:     where it computes ("cpu", "cuda:0").
     precision:  the precision policy of the run.
     models:     lends models; see ModelManager.lease.
@@ -77,6 +79,7 @@ class Context:
     """
 
     node: str = ""
+    key: str | None = None
     device: str = "cpu"
     precision: Precision = "auto"
     folders: Folders | None = None

@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 import pytest
 from executor_support import entry, rig_of
 
+from nodegraph.context import Context
 from nodegraph.events import Executed, Warned
 from nodegraph.node import LAZY, Number, node
 from nodegraph.outputs import SavedFile, Shown
@@ -252,3 +253,23 @@ def test_lazy_inputs_are_asked_for_once_for_all_items() -> None:
         result = rig.run(document, targets=["2"]).require()
 
     assert result["2"] == (Many((10, 20)),)
+
+
+def test_each_call_is_told_the_key_of_its_work_which_no_other_has() -> None:
+    @node("Key", category="t")
+    def key_of(value: int, *, context: Context) -> str:
+        return f"{value} {context.key}"
+
+    def keys(first: str) -> list[str]:
+        with rig_of(numbers, key_of) as rig:
+            document = {first: entry("Range", count=3), "k": entry("Key", value=[first, 0])}
+            result = rig.run(document, targets=["k"]).require()
+        many = result["k"][0]
+        assert isinstance(many, Many)
+        return list(many.items)
+
+    found = keys("a")
+    assert found == keys("b")  # ids do not matter
+    assert len({line.partition(" ")[2] for line in found}) == 3
+    assert [line.partition(" ")[0] for line in found] == ["0", "1", "2"]
+    assert not any(line.endswith("None") for line in found)

@@ -19,7 +19,7 @@ from nodes.training.loop import Trainer
 from nodes.training.low_rank import Adapters, as_kohya, attention_of
 from nodes.training.order import Order
 from nodes.training.recipe import Recipe
-from nodes.training.recompute import recompute
+from nodes.training.recompute import blocks_of, recompute
 from nodes.training.simple_loss import SimpleLoss
 from nodes.training.state import RunFolder
 
@@ -195,7 +195,9 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     def gradients(again: bool) -> list[Tensor]:
         unet = small_unet()
         if again:
-            recompute([*unet.input_blocks, unet.middle_block, *unet.output_blocks])
+            blocks = blocks_of(unet)
+            assert blocks == [*unet.input_blocks, unet.middle_block, *unet.output_blocks]
+            recompute(blocks)
         total, _ = lesson(unet).loss((0, 1), Chance(1))
         torch.autograd.backward(total)
         return [p.grad for p in unet.parameters() if p.grad is not None]

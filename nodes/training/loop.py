@@ -18,6 +18,7 @@ from nodes.training.optimizer import make_optimizer, restore, state_of
 from nodes.training.order import Order
 from nodes.training.rate import warmed_cosine
 from nodes.training.recipe import Recipe
+from nodes.training.recompute import blocks_of, recompute
 from nodes.training.state import RunFolder, State
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -96,6 +97,11 @@ class Trainer:
         if not self.named:
             raise ValueError("there is nothing to train: no parameter requires a gradient")
         self.parameters = list(self.named.values())
+        for module in lesson.modules.values():
+            if recipe.recompute:
+                recompute(blocks_of(module))
+            if recipe.compiled:
+                module.compile()
         self.optimizer = make_optimizer(self.parameters, recipe)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.arithmetic == "fp16")
         self.ema = Ema(self.parameters, recipe.ema) if recipe.ema else None

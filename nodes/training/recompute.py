@@ -11,6 +11,9 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+ROWS = ("input_blocks", "output_blocks", "layers", "down", "up")  # lists of a network's blocks
+SINGLE = ("middle_block", "mid")
+
 
 def recompute(blocks: Iterable[nn.Module]) -> None:
     """From now on these modules keep only what goes into them, wherever gradients are wanted.
@@ -19,3 +22,15 @@ def recompute(blocks: Iterable[nn.Module]) -> None:
     """
     for block in blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def blocks_of(network: nn.Module) -> list[nn.Module]:
+    """The blocks of a UNet, ControlNet, autoencoder or text encoder; none inside another."""
+    found: list[nn.Module] = []
+    for name, module in network.named_modules():
+        leaf = name.rpartition(".")[2]
+        if leaf in ROWS and isinstance(module, nn.ModuleList):
+            found += module
+        elif leaf in SINGLE:
+            found.append(module)
+    return found

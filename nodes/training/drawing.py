@@ -1,0 +1,65 @@
+"""Pictures that a network draws while it learns, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nodes.diffusion.condition import Condition
+from nodes.diffusion.driver import sample
+from nodes.diffusion.inpaint import start
+from nodes.diffusion.job import Job
+from nodes.diffusion.noise import no_noise
+from nodes.diffusion.prediction import ModelSampling
+from nodes.diffusion.samplers.ddpm import ddim
+from nodes.diffusion.times import spaced_times
+from nodes.training.chance import Chance
+
+Network = Callable[..., Tensor]
+
+
+@torch.no_grad()
+def draw(
+    network: Network,
+    sampling: ModelSampling,
+    shape: tuple[int, ...],
+    chance: Chance,
+    *,
+    tokens: Tensor | None = None,
+    empty: Tensor | None = None,
+    guidance: float = 3.0,
+    steps: int = 20,
+    device: str = "cpu",
+) -> Tensor:
+    """x̂_0 of `shape` (B, C, h, w) after `steps` of DDIM (arXiv:2010.02502), from noise of `chance`.
+
+    network: (x_t, t, tokens) -> its output. tokens (B, L, D), and empty (1, L, D) what it is guided
+    away from; without tokens there is no guidance.
+    """
+    schedule = sampling.schedule
+    sigmas = schedule.sigmas_at(spaced_times("trailing", steps, schedule.last_time + 1))
+    noise = torch.randn(shape, generator=chance.generator("drawing"), device=chance.device)
+    x = start(torch.zeros(shape, device=device), noise.to(device), sigmas, schedule)
+    guided = tokens is not None and empty is not None
+    job = Job(
+        sampler=ddim(x, sigmas, no_noise),
+        sigmas=sigmas,
+        model=sampling,
+        positive=(Condition(context=tokens),),
+        negative=(Condition(context=empty),) if guided else (),
+        cfg=guidance if guided else 1.0,
+    )
+    return sample(job, network)
+
+
+def grid(pictures: Tensor, columns: int, gap: int = 2) -> Tensor:
+    """(B, 3, H, W) -> (3, rows (H + gap) + gap, columns (W + gap) + gap), on white of value 1."""
+    count, _, height, width = pictures.shape
+    rows = -(-count // columns)
+    sheet = pictures.new_ones(3, rows * (height + gap) + gap, columns * (width + gap) + gap)
+    for i, picture in enumerate(pictures):
+        y, x = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
+        sheet[:, y : y + height, x : x + width] = picture
+    return sheet

@@ -29,19 +29,22 @@ class Conditioner(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
-    """Tokens computed beforehand. table (M, L, D): row `rows[example]`; `empty` (L, D) for none."""
+    """Tokens computed beforehand.
 
-    table: Tensor
+    take: row numbers -> (B, L, D). rows: each example's row. empty: the row for no condition.
+    """
+
+    take: Callable[[list[int]], Tensor]
     rows: Sequence[int]
-    empty: Tensor
+    empty: int
     device: str = "cpu"
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def tokens(self, examples: tuple[int, ...], chance: Chance, dropped: Tensor) -> Tensor:
         del chance
-        found = self.table[[self.rows[i] for i in examples]].to(self.device).float()
-        empty = self.empty.to(found)
-        return torch.where(dropped.to(found.device)[:, None, None], empty, found)
+        pairs = zip(examples, dropped.tolist(), strict=True)
+        chosen = [self.empty if drops else self.rows[example] for example, drops in pairs]
+        return self.take(chosen).to(self.device).float()
 
 
 @dataclass(frozen=True, eq=False)

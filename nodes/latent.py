@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from torch import Tensor
-
 from nodegraph import Number, Tip, node
-from nodes.diffusion.inpaint import repeat_to
 from nodes.imaging.resize import resize
+from nodes.latent_fitting import masks_of, trimmed_mask
 from nodes.types import Latent, Mask
 
 Pixels = Annotated[int, Number(min=16, max=16384, step=8)]
@@ -45,9 +43,11 @@ def latent_upscale(
     smallest, cell = SMALLEST_SIDE * samples.factor, samples.factor
     wide = max(smallest, width or round(columns * max(smallest, height) / rows))
     high = max(smallest, height or round(rows * max(smallest, width) / columns))
-    return samples.with_samples(
-        resize(samples.samples, wide // cell, high // cell, upscale_method, crop)
-    )
+    wide, high = wide // cell, high // cell
+    scaled = samples.with_samples(resize(samples.samples, wide, high, upscale_method, crop))
+    if crop == "disabled":
+        return scaled
+    return replace(scaled, noise_mask=trimmed_mask(samples, wide * cell, high * cell))
 
 
 @node("LatentUpscaleBy", category="latent", display_name="Upscale Latent By")
@@ -66,7 +66,7 @@ def repeat_latent_batch(
     samples: Latent, amount: Annotated[int, Number(min=1, max=64)] = 1
 ) -> Latent:
     """The whole batch again and again; each repetition gets noise of its own."""
-    mask = _masks(samples)
+    mask = masks_of(samples)
     index = samples.batch_index
     if index is not None:
         span = max(index) - min(index) + 1
@@ -89,7 +89,7 @@ def latent_from_batch(
     size = len(samples.samples)
     first = min(batch_index, size - 1)
     kept = slice(first, min(first + length, size))
-    mask = _masks(samples)
+    mask = masks_of(samples)
     # Clones: a view would keep the whole batch in memory.
     return replace(
         samples,
@@ -103,11 +103,3 @@ def latent_from_batch(
 def set_latent_noise_mask(samples: Latent, mask: Mask) -> Latent:
     """Make anew where the mask is white, keep the rest."""
     return replace(samples, noise_mask=mask.reshape(-1, 1, *mask.shape[-2:]))
-
-
-def _masks(latent: Latent) -> Tensor | None:
-    """The noise mask: None, one for all images (1, 1, H, W), or one for each (B, 1, H, W)."""
-    mask = latent.noise_mask
-    if mask is None or len(mask) == 1:
-        return mask
-    return repeat_to(mask, len(latent.samples))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from latents import filled, numbered
 
 from nodes.diffusion.noise import initial_noise
 from nodes.latent import (
@@ -18,19 +18,6 @@ from nodes.latent import (
     set_latent_noise_mask,
 )
 from nodes.types import Latent, Mask
-
-
-def numbered(count: int, *, masks: int = 0, **options: object) -> Latent:
-    """A batch in which image i is filled with i, and mask i with i / 10."""
-    samples = torch.arange(float(count)).view(-1, 1, 1, 1).expand(count, 4, 2, 3).clone()
-    mask = torch.arange(float(masks)).view(-1, 1, 1, 1).expand(masks, 1, 16, 24) / 10
-    return Latent(samples, mask.clone() if masks else None, **options)  # type: ignore[arg-type]
-
-
-def filled(tensor: Tensor | None, scale: float = 1) -> list[int]:
-    """Which numbers the images are filled with."""
-    assert tensor is not None
-    return [round(float(one.mean()) * scale) for one in tensor]
 
 
 def test_an_empty_latent_knows_its_size_in_pixels() -> None:
@@ -86,6 +73,18 @@ def test_upscaling_with_a_centre_crop_trims_the_longer_side() -> None:
     scaled = latent_upscale(Latent(columns), "nearest-exact", width=64, height=64, crop="center")
 
     assert scaled.samples[0, 0, 0].tolist() == [12, 13, 14, 15, 16, 17, 18, 19]
+
+
+def test_a_noise_mask_is_trimmed_with_its_latent_and_else_stretched_over_it() -> None:
+    mask = torch.arange(256.0).expand(1, 1, 64, 256)
+    latent = Latent(torch.zeros(1, 4, 8, 32), mask)
+
+    trimmed = latent_upscale(latent, "bilinear", width=64, height=64, crop="center")
+    stretched = latent_upscale(latent, "bilinear", width=64, height=64, crop="disabled")
+
+    assert trimmed.noise_mask is not None
+    assert torch.equal(trimmed.noise_mask, mask[..., 96:160])
+    assert stretched.noise_mask is mask
 
 
 @pytest.mark.parametrize("method", ["nearest-exact", "bilinear", "area", "bicubic", "bislerp"])

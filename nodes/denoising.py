@@ -22,11 +22,12 @@ from nodes.diffusion.guidance import DynamicThreshold, Threshold, needs_uncond
 from nodes.diffusion.inpaint import Gate, Inpaint, resize_mask, start
 from nodes.diffusion.job import Job, Middle
 from nodes.diffusion.packing import Network
+from nodes.diffusion.pairing import paired
 from nodes.diffusion.samplers import SAMPLERS, Method, SamplerFactory, noise_for
 from nodes.diffusion.samplers import Sampler as Steps
 from nodes.diffusion.times import spaced_times
 from nodes.fitting import conditions, fit
-from nodes.kinds import Binding
+from nodes.kinds import Binding, shared
 from nodes.models.control import Control
 from nodes.models.freeu import FreeU
 from nodes.previews import LatentPreview, maps_in
@@ -173,22 +174,26 @@ def _job(
 
     binding = Binding(model, latents, sigmas, context, stack)
 
-    def side(conditioning: Conditioning) -> tuple[Condition, ...]:
-        return conditions(conditioning, model, latents, mask, binding.hooks)
+    def side(conditioning: Conditioning | None) -> tuple[Condition, ...]:
+        if conditioning is None:
+            return ()
+        given = shared(guidance.positive, conditioning)
+        return conditions(given, model, latents, mask, binding.hooks)
 
     negative = _negative(guidance, sampler, uncond)
+    positive, middle, against = paired(*map(side, (guidance.positive, guidance.middle, negative)))
     return Job(
         sampler=_steps(factory, sampler, x, sigmas, noise.seeds(latent)),
         sigmas=sigmas,
         model=model.sampling,
-        positive=side(guidance.positive),
-        negative=() if negative is None else side(negative),
+        positive=positive,
+        negative=against,
         cfg=guidance.cfg,
         inpaint=_inpaint(latent, latents, initial, sampler.name, noise, _gate(model, sigmas)),
         threshold=_threshold(sampler),
         on_step=estimates,
         always_uncond=uncond,
-        middle=None if guidance.middle is None else _middle(guidance, side(guidance.middle)),
+        middle=_middle(guidance, middle),
         rescale=tweaks.rescale,
         perturbed=tweaks.perturbed,
         on_estimate=estimates.keep,
@@ -207,7 +212,9 @@ def _negative(guidance: Guidance, sampler: Sampler, uncond: bool) -> Conditionin
     return guidance.negative
 
 
-def _middle(guidance: Guidance, conditions: tuple[Condition, ...]) -> Middle:
+def _middle(guidance: Guidance, conditions: tuple[Condition, ...]) -> Middle | None:
+    if guidance.middle is None:
+        return None
     return Middle(conditions, guidance.middle_cfg, guidance.nested)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from nodegraph import Context, ModelSource
 from nodes.diffusion.hooks import Hook
-from nodes.types import Attached, Condition, Model
+from nodes.types import Attached, Condition, Conditioning, Model
 
 T = TypeVar("T")
 
@@ -68,3 +68,38 @@ class Binding:
     def _lease(self, source: ModelSource) -> nn.Module:
         lending = self.context.need_models().lease(source, self.context.device)
         return self.stack.enter_context(lending)
+
+
+def shared(positive: Conditioning, other: Conditioning) -> Conditioning:
+    """`other` with what the positive side shares, kind by kind, where it carries none of that kind.
+
+    What the n-th entry of the positive side shares goes to the n-th of the other side, counted
+    round and round; of several that come to one entry the last stays. Entries with an area neither
+    share nor get anything: they see another part of the picture.
+    """
+    kinds = dict.fromkeys(a.kind for e in positive.entries for a in e.attached if a.shared)
+    for kind in kinds:
+        other = _shared(kind, positive, other)
+    return other
+
+
+def _shared(kind: str, positive: Conditioning, other: Conditioning) -> Conditioning:
+    carried = [_of_kind(kind, entry) for entry in positive.entries if _sees_all(entry)]
+    given = [chain for chain in carried if any(attached.shared for attached in chain)]
+    entries = list(other.entries)
+    if any(_of_kind(kind, entry) for entry in entries if _sees_all(entry)):
+        return other
+    places = [i for i, entry in enumerate(entries) if _sees_all(entry)]
+    for n, chain in enumerate(given if places else ()):
+        i = places[n % len(places)]
+        before = other.entries[i]
+        entries[i] = replace(before, attached=(*before.attached, *chain))
+    return Conditioning(tuple(entries))
+
+
+def _of_kind(kind: str, entry: Condition) -> tuple[Attached, ...]:
+    return tuple(attached for attached in entry.attached if attached.kind == kind)
+
+
+def _sees_all(entry: Condition) -> bool:
+    return entry.area is None and not (entry.within_mask and entry.mask is not None)

@@ -6,8 +6,10 @@ LATENT        a Latent: samples (B, C, h, w) as the VAE made them, mask, batch i
 CONDITIONING  a Conditioning: entries of tokens with their weights and ranges
 SIGMAS        float32 (n + 1,), noise levels, descending
 SAMPLER       a Sampler: its name and options
+DATASET       a Dataset: pictures with captions, by their files; see nodes.training.dataset
 CLIP_VISION_OUTPUT  a ClipVisionOutput: what an image encoder makes of pictures
-MODEL, CLIP, VAE, CLIP_VISION  handles: where the weights come from and how they are used
+MODEL, CLIP, VAE, CONTROL_NET, CLIP_VISION, CONDITION_ENCODER
+              handles: where the weights come from and how they are used
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from torch import Tensor
 
 from nodegraph import ModelSource, PortType, structural
 from nodes.diffusion.prediction import ModelSampling
+from nodes.models.encoders import EncoderConfig
 from nodes.models.text import TextEncoder
+from nodes.training.dataset import Dataset
 from nodes.tweaks import AT_REST, Tweaks
 
 Image = NewType("Image", Tensor)
@@ -70,13 +74,30 @@ class Latent:
 class Attached:
     """Something that acts on the network wherever an entry of conditioning is used.
 
-    kind: its name at the extension point "conditioning_kinds"; see `nodes.kinds`.
-    data: what that kind needs, frozen: tensors, plain data and handles of models. Plain tuples and
-          dicts go to disk with the entry; an entry with data of another class is made again.
+    kind:   its name at the extension point "conditioning_kinds"; see `nodes.kinds`.
+    data:   what that kind needs, frozen: tensors, plain data and handles of models. Plain tuples
+            and dicts go to disk with the entry; an entry with data of another class is made again.
+    shared: it acts on the sides that the positive one is held against as well, where none of their
+            entries carries its kind.
     """
 
     kind: str
     data: Any
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of a picture: its size, and the place of its corner at the top left.
+
+    In pixels; with `shares`, in shares of the picture's width and height.
+    """
+
+    width: float
+    height: float
+    x: float = 0.0
+    y: float = 0.0
+    shares: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +112,13 @@ class Condition:
               picture without the part to be made, as the VAE made it, and (B, 1, H, W), 1 in that
               part, of any size. Both or neither.
     attached: what else it does to the network: ControlNets, and what plugins think of.
+    area:     the part of the picture that it sees and counts in; None: all of it.
+    within_mask: the smallest rectangle around the mask is its area, whatever `area` says.
+    depth:    (B, 1, H, W), larger is nearer, of any size and range; for networks that see a depth
+              map next to the latent.
+    edited:   (B, C, h, w), the latent of the picture to be edited, as the VAE made it; for networks
+              that see one next to the latent. None: no picture, zeros.
+    origin:   what made the tokens, for messages; nothing for a text encoder.
     """
 
     context: Tensor | None
@@ -103,6 +131,11 @@ class Condition:
     kept: Tensor | None = None
     hole: Tensor | None = None
     attached: tuple[Attached, ...] = ()
+    area: Area | None = None
+    within_mask: bool = False
+    depth: Tensor | None = None
+    edited: Tensor | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +171,7 @@ class Model:
     factor:   pixels per latent cell. context: width of the tokens it attends to, None for none.
     companion: the VAE of the same file, as it runs on the host; previews are made with it. None
                where there is none, which does no harm.
+    skips:    (channels, how often halved) of each of its skip connections; () where unknown.
     tweaks:   how it is used differently, with the weights it has.
     """
 
@@ -150,7 +184,28 @@ class Model:
     context: int | None
     family: str = ""
     companion: ModelSource | None = None
+    skips: tuple[tuple[int, int], ...] = ()
     tweaks: Tweaks = AT_REST
+
+
+@dataclass(frozen=True, eq=False)
+class ControlNet:
+    """A network that lets a picture steer a diffusion network of the same family, to be leased.
+
+    channels: of the latent it sees; hint: of the picture it is shown.
+    context:  width of the tokens it attends to, None for none.
+    skips:    (channels, how often halved) of each skip connection that it adds to.
+    name:     of its file, for messages.
+    guess:    guess mode: it acts on the positive side alone, and less on what is finer.
+    """
+
+    source: ModelSource
+    channels: int
+    hint: int
+    context: int | None
+    skips: tuple[tuple[int, int], ...]
+    name: str = ""
+    guess: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +264,23 @@ class ClipVisionOutput:
     penultimate_hidden_states: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class ConditionEncoder:
+    """A network that gives tokens for inputs of some kind, to be leased.
+
+    kind:   its name at the extension point "condition_encoders"; see `nodes.models.encoders`.
+    config: the kind's configuration. name: of its file, for messages.
+    """
+
+    kind: str
+    source: ModelSource
+    config: EncoderConfig
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"the condition encoder {self.name!r} ({self.kind})"
+
+
 _TENSOR = structural()
 
 IMAGE = PortType("IMAGE", Image, color="#64b5f6", codec=_TENSOR)
@@ -218,14 +290,17 @@ CONDITIONING = PortType(
     "CONDITIONING",
     Conditioning,
     color="#ffa931",
-    codec=structural(Conditioning, Condition, Attached),
+    codec=structural(Conditioning, Condition, Attached, Area),
 )
 SIGMAS = PortType("SIGMAS", Sigmas, color="#cdffcd", codec=_TENSOR)
 SAMPLER = PortType("SAMPLER", Sampler, color="#b0b0b0", codec=structural(Sampler))
 MODEL = PortType("MODEL", Model, color="#b39ddb")
 CLIP = PortType("CLIP", Clip, color="#ffd500")
 VAE = PortType("VAE", Vae, color="#ff6e6e")
+DATASET = PortType("DATASET", Dataset, color="#c9a26d")
+CONTROL_NET = PortType("CONTROL_NET", ControlNet, color="#6ee7b7")
 CLIP_VISION = PortType("CLIP_VISION", ClipVision, color="#a8dadc")
 CLIP_VISION_OUTPUT = PortType(
     "CLIP_VISION_OUTPUT", ClipVisionOutput, color="#ad7452", codec=structural(ClipVisionOutput)
 )
+CONDITION_ENCODER = PortType("CONDITION_ENCODER", ConditionEncoder, color="#e6a0c4")

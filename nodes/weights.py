@@ -23,8 +23,10 @@ from nodes.models.checkpoint_part import PARTS, Part, build
 from nodes.models.precision import Policy, Precision, choose
 from nodes.models.text import TextEncoder
 from nodes.models.tokenizer import CLIPTokenizer
+from nodes.models.unet_config import skips_of
 from nodes.types import Clip, Model, Vae
 
+KEY_MAPS = "key_maps"  # extension point: layouts of files (nodes.models.key_map), by name
 PIXEL_SPACE = "pixel_space"
 PIXEL_CHANNELS = 3
 FLOAT8 = {"fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
@@ -120,7 +122,8 @@ def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = N
     source = _source(info, "unet", context, rounding)
     unet = info.unet
     assert unet is not None
-    channels = unet.out_channels if info.inpainting else unet.in_channels
+    # More inputs than outputs are concatenated ones; more outputs are a learned variance.
+    channels = min(unet.in_channels, unet.out_channels)
     on_pixels = info.vae is None and channels == PIXEL_CHANNELS
     # Nobody scales pixels, and a file that is silent about the scale means that of its family.
     silent = info.scale_factor == SCALE
@@ -134,6 +137,7 @@ def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = N
         context=unet.context_dim,
         family=info.family or "",
         companion=_companion(info, channels, context),
+        skips=skips_of(unet),
     )
 
 

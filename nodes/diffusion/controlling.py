@@ -46,11 +46,11 @@ def control_for(
 
 def _together(asked: Sequence[tuple[ControlQuery, ...]], images: Sequence[int]) -> list[list[_Row]]:
     """Rows that can share a call: of one network, with hints of one shape, each row once."""
-    groups: dict[tuple[int, torch.Size, int], list[_Row]] = {}
+    groups: dict[tuple[ControlNetwork, torch.Size, int], list[_Row]] = {}
     for number, (queries, image) in enumerate(zip(asked, images, strict=True)):
-        seen: dict[tuple[int, torch.Size], int] = {}
+        seen: dict[tuple[ControlNetwork, torch.Size], int] = {}
         for query in queries:
-            kind = (id(query.network), query.hint.shape[1:])
+            kind = (query.network, query.hint.shape[1:])
             turn = seen[kind] = seen.get(kind, -1) + 1
             groups.setdefault((*kind, turn), []).append(_Row(number, query, image))
     return list(groups.values())

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
+from nodes.diffusion.area import Area
 from nodes.models.control import Control
 
 # (x_t (N, K, h, w), times (N,), tokens (N, L, D) or None, hints (N, ...)) -> what is added to the
@@ -26,6 +28,7 @@ class Asked:
     t:       the network's time. sigma: the level.
     step:    which step of the walk this belongs to, from 0, of `steps`.
     context: (B, L, D) tokens; None for a network without them.
+    area:    which part of the latent x_t is; None: all of it.
     """
 
     x_t: Tensor
@@ -34,13 +37,14 @@ class Asked:
     step: int
     steps: int
     context: Tensor | None
+    area: Area | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ControlQuery:
     """What one entry asks a control network.
 
-    network:  rows that name the same object, of one or of several runs, share a call.
+    network:  hashable; rows that name equal ones, of one or of several runs, share a call.
     hint:     (B, ...), what it is shown beside the rows of the question.
     strength: everything it adds is multiplied by this.
     weights:  the same for each skip connection, first to last, and the middle; None: 1 for all.
@@ -53,14 +57,26 @@ class ControlQuery:
 
 
 class Hook:
-    """Does nothing; a hook overrides what it needs. It must not change what it is given."""
+    """Does nothing; a hook overrides what it needs. It must not change what it is given.
+
+    local: it belongs to the place rather than to the prompt: the other sides of guidance, asked
+           about an entry's area as well, are asked with it.
+    """
+
+    local: ClassVar[bool] = False
 
     def before(self, asked: Asked) -> Asked:
-        """What the network is asked instead: other tokens, another input, of the same batch."""
+        """What the network is asked instead: other tokens, another input, of the same batch.
+
+        Control networks are asked the same, wherever their hooks stand among the entry's hooks.
+        """
         return asked
 
     def control(self, asked: Asked) -> ControlQuery | None:
-        """What a control network is asked along with this, if anything at this level."""
+        """What a control network is asked along with this, if anything at this level.
+
+        `asked` is what goes to the network, after every hook's `before`.
+        """
         del asked
         return None
 

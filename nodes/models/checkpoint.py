@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import prod
 from typing import Literal, overload
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from .blank import blank
 from .checkpoint_info import CheckpointInfo, DecidedBy, inspect
 from .checkpoint_metadata import BetaSchedule, PredictionKind
-from .checkpoint_part import PARTS, Part, PartInfo, build
+from .checkpoint_part import KINDS, PARTS, Part, PartInfo, build
 from .clip import CLIPText
 from .errors import CheckpointError
 from .unet import UNet
@@ -36,7 +35,9 @@ __all__ = [
     "PredictionKind",
     "inspect",
     "load",
+    "load_part",
     "part_bytes",
+    "read_part_tensor",
     "read_tensor",
     "reading",
 ]
@@ -82,7 +83,17 @@ def load(
     `channels_last` lays convolutions' weights out by pixel. Raises CheckpointError where the file
     has no such part, or has changed since it was inspected.
     """
-    found = _found(info, part)
+    return load_part(_found(info, part), dtype=dtype, device=device, channels_last=channels_last)
+
+
+def load_part(
+    found: PartInfo,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    channels_last: bool = False,
+) -> nn.Module:
+    """What `load` does, for a part that was found in a file, of whatever kind."""
     with blank():
         module = build(found.config)
     # Where every tensor is converted anyway, what is read need not have memory of its own.
@@ -112,9 +123,16 @@ def read_tensor(
 
     Raises CheckpointError like `load`, and where the part has no such parameter.
     """
-    found = _found(info, part)
+    return read_part_tensor(_found(info, part), name, dtype=dtype, device=device)
+
+
+def read_part_tensor(
+    found: PartInfo, name: str, *, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> Tensor:
+    """What `read_tensor` does, for a part that was found in a file, of whatever kind."""
     if name not in found.sources:
-        raise CheckpointError(info.path, f"its {PARTS[part]} has no parameter {name}")
+        kind = KINDS[found.location.part]
+        raise CheckpointError(found.file.path, f"its {kind} has no parameter {name}")
     with found.file.reader() as read:
         return _read(read, found, name).to(device=device, dtype=dtype).contiguous()
 
@@ -132,7 +150,7 @@ def reading(info: CheckpointInfo, part: Part) -> Iterator[Callable[[str], Tensor
 
 def part_bytes(info: CheckpointInfo, part: Part, dtype: torch.dtype) -> int:
     """Bytes a part's parameters take in `dtype`. Raises CheckpointError where there is none."""
-    return sum(prod(shape) for shape in _found(info, part).shapes.values()) * dtype.itemsize
+    return _found(info, part).nbytes(dtype)
 
 
 def _found(info: CheckpointInfo, part: Part) -> PartInfo:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
 from .clip import CLIPText
 from .clip_config import CLIPConfig
+from .clip_vision import CLIPVision
+from .clip_vision_config import CLIPVisionConfig
+from .controlnet import ControlNet, ControlNetConfig
 from .errors import CheckpointError
 from .shapes import shapes_of
 from .unet import UNet
@@ -20,11 +24,19 @@ from .unet_config import UNetConfig
 from .vae import VAE, VAEConfig
 from .weights import WeightFile
 
-Part = Literal["unet", "text", "vae"]
+Part = Literal["unet", "text", "vae"]  # of a checkpoint
+Kind = Literal[Part, "control", "vision"]  # and what has files of its own
 Naming = Literal["original", "diffusers", "huggingface", "bare", "openclip"]
-Config = UNetConfig | CLIPConfig | VAEConfig
+Config = UNetConfig | CLIPConfig | VAEConfig | ControlNetConfig | CLIPVisionConfig
 
-PARTS: Mapping[Part, str] = {"unet": "UNet", "text": "text encoder", "vae": "VAE"}
+KINDS: Mapping[Kind, str] = {
+    "unet": "UNet",
+    "text": "text encoder",
+    "vae": "VAE",
+    "control": "ControlNet",
+    "vision": "image encoder",
+}
+PARTS: Mapping[Part, str] = {part: KINDS[part] for part in get_args(Part)}
 SHOWN = 3  # names an error lists before "..."
 
 
@@ -55,7 +67,7 @@ PLACES = (
 class Location:
     """One part in one file: how its tensors are named, and what their names begin with."""
 
-    part: Part
+    part: Kind
     naming: Naming
     prefix: str
 
@@ -113,7 +125,7 @@ class PartInfo:
         ]
         if found := [fault for fault in faults if fault]:
             raise CheckpointError(
-                self.file.path, f"its {PARTS[self.location.part]} is not whole: {'; '.join(found)}"
+                self.file.path, f"its {KINDS[self.location.part]} is not whole: {'; '.join(found)}"
             )
 
     @property
@@ -129,6 +141,10 @@ class PartInfo:
             info = self.file.tensors[name]
             sizes[info.dtype] = sizes.get(info.dtype, 0) + info.nbytes
         return max(sizes, key=lambda dtype: sizes[dtype])
+
+    def nbytes(self, dtype: torch.dtype) -> int:
+        """Bytes its parameters take in `dtype`."""
+        return sum(prod(shape) for shape in self.shapes.values()) * dtype.itemsize
 
     def _missing(self) -> list[str]:
         names = dict.fromkeys(source.name for source in self.sources.values())
@@ -157,6 +173,10 @@ def build(config: Config) -> nn.Module:
     """The module of an architecture, on torch's current default device."""
     if isinstance(config, UNetConfig):
         return UNet(config)
+    if isinstance(config, ControlNetConfig):
+        return ControlNet(config)
+    if isinstance(config, CLIPVisionConfig):
+        return CLIPVision(config)
     return VAE(config) if isinstance(config, VAEConfig) else CLIPText(config)
 
 

@@ -9,10 +9,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from . import clip_config, diffusers_shapes, keys_clip, keys_unet, keys_vae, vae
+from . import (
+    clip_config,
+    controlnet_shapes,
+    diffusers_shapes,
+    keys_clip,
+    keys_controlnet,
+    keys_unet,
+    keys_vae,
+    vae,
+)
 from .checkpoint_metadata import Declared
 from .checkpoint_part import (
-    PARTS,
+    KINDS,
     Config,
     Location,
     Naming,
@@ -22,6 +31,7 @@ from .checkpoint_part import (
     parameter_shapes,
 )
 from .clip_config import CLIPConfig, Family
+from .controlnet import ControlNetConfig
 from .errors import ArchitectureError, CheckpointError
 from .shapes import Shapes, count
 from .unet_config import UNetConfig
@@ -71,7 +81,7 @@ def read_part(file: WeightFile, location: Location, hints: Hints) -> PartInfo:
         config, find = _READERS[location.part](stored, location.naming, hints)
         shapes = parameter_shapes(config)
     except ArchitectureError as error:
-        raise CheckpointError(file.path, f"its {PARTS[location.part]}: {error}") from error
+        raise CheckpointError(file.path, f"its {KINDS[location.part]}: {error}") from error
     found = {name: find(name) for name in shapes}
     sources = {name: replace(source, name=prefix + source.name) for name, source in found.items()}
     return PartInfo(location, config, file, sources, shapes)
@@ -93,6 +103,13 @@ def _vae(stored: Shapes, naming: Naming, hints: Hints) -> tuple[Config, Find]:
     spellings: tuple[keys_vae.Spelling, ...] = ("new", "old")
     tables = (keys_vae.to_diffusers(config, spelling=spelling) for spelling in spellings)
     return config, _closest(tables, stored)
+
+
+def _control(stored: Shapes, naming: Naming, hints: Hints) -> tuple[Config, Find]:
+    if naming == "original":
+        return controlnet_shapes.infer_config(stored, **hints.unet), Source
+    config = _given(hints, ControlNetConfig) or controlnet_shapes.diffusers_config(stored)
+    return config, _closest([keys_controlnet.to_diffusers(config)], stored)
 
 
 def _text(stored: Shapes, naming: Naming, hints: Hints) -> tuple[Config, Find]:
@@ -141,4 +158,4 @@ def _closest(tables: Iterable[Mapping[str, str]], stored: Shapes) -> Find:
     return lambda ours: Source(table[ours])
 
 
-_READERS = {"unet": _unet, "vae": _vae, "text": _text}
+_READERS = {"unet": _unet, "vae": _vae, "text": _text, "control": _control}

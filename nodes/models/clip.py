@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from .clip_config import CLIPConfig
+from .clip_config import Activation, CLIPConfig
 from .errors import ArchitectureError
 
 
@@ -28,6 +29,21 @@ class TextFeatures:
     hidden: Tensor
     pooled: Tensor
     warnings: tuple[str, ...] = ()
+
+
+class Sizes(Protocol):
+    """What a layer has to know."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def mlp(self) -> int: ...
+    @property
+    def activation(self) -> Activation: ...
+    @property
+    def norm_eps(self) -> float: ...
 
 
 class QuickGELU(nn.Module):
@@ -51,9 +67,10 @@ class Embeddings(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self, config: CLIPConfig) -> None:
+    def __init__(self, config: Sizes, *, causal: bool) -> None:
         super().__init__()
         self.heads = config.heads
+        self.causal = causal
         self.q_proj = nn.Linear(config.width, config.width)
         self.k_proj = nn.Linear(config.width, config.width)
         self.v_proj = nn.Linear(config.width, config.width)
@@ -61,7 +78,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (self._heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
-        mixed = scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, heads, T, D/heads)
+        mixed = scaled_dot_product_attention(
+            q, k, v, is_causal=self.causal
+        )  # (B, heads, T, D/heads)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -69,7 +88,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, config: CLIPConfig) -> None:
+    def __init__(self, config: Sizes) -> None:
         super().__init__()
         self.activation = QuickGELU() if config.activation == "quick_gelu" else nn.GELU()
         self.fc1 = nn.Linear(config.width, config.mlp)
@@ -80,10 +99,12 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, config: CLIPConfig) -> None:
+    """Of text and of pictures alike; where it is `causal`, a token sees those before it alone."""
+
+    def __init__(self, config: Sizes, *, causal: bool = True) -> None:
         super().__init__()
         self.layer_norm1 = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, causal=causal)
         self.layer_norm2 = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.mlp = MLP(config)
 

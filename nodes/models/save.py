@@ -21,6 +21,7 @@ from .atomic import replacing
 from .checkpoint_metadata import Declared, write_metadata
 from .clip import CLIPText
 from .clip_config import Family
+from .controlnet import ControlNet
 from .errors import CheckpointError
 from .keys_clip import OPENCLIP_LAYER, OPENCLIP_ONCE
 from .safetensors_file import DTYPES, LENGTH
@@ -28,6 +29,7 @@ from .unet import UNet
 from .vae import VAE
 
 UNET, VAE_PREFIX = "model.diffusion_model.", "first_stage_model."
+CONTROL = "control_model."
 CLIP, OPENCLIP = "cond_stage_model.transformer.", "cond_stage_model.model."
 ALIGNMENT = 8  # bytes, of the first tensor
 WRITABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -102,6 +104,22 @@ def save_original(
         None if unet is None else unet.config,
         None if text is None else text.config,
     )
+    write_safetensors(path, entries, {**said, **(metadata or {})})
+
+
+def save_control_net(
+    path: Path,
+    network: ControlNet,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a ControlNet in the original layout, as `save_original` writes a checkpoint.
+
+    That it adds means over the grid is not in the file: readers know it by the file's name.
+    """
+    entries = list(below(CONTROL, _pieces(network), dtype))
+    said = write_metadata(Declared(), network.config.unet, None)
     write_safetensors(path, entries, {**said, **(metadata or {})})
 
 

@@ -12,6 +12,7 @@ from .checkpoint_reading import Contents, Hints, read_part
 from .clip_config import Family
 from .diffusers_folder import part_class, read_config, read_json
 from .errors import CheckpointError
+from .key_map import NO_MAPS, KeyMap, renamed
 from .unet_config import UNetConfig
 from .weights import WeightFile, open_weights
 
@@ -60,12 +61,19 @@ OTHER_KINDS: Mapping[str, str] = {
 }
 
 
-def read_file(path: Path, *, ckpt: bool = False, family: Family | None = None) -> Contents:
+def read_file(
+    path: Path,
+    *,
+    ckpt: bool = False,
+    family: Family | None = None,
+    maps: Mapping[str, KeyMap] = NO_MAPS,
+) -> Contents:
     """Read a file's header: which parts it holds, and what it declares.
 
-    `family` is the user's word. Raises CheckpointError naming the file and what is wrong.
+    `family` is the user's word; `maps` are further layouts. Raises CheckpointError naming the file
+    and what is wrong.
     """
-    file = open_weights(path, ckpt=ckpt)
+    file = renamed(open_weights(path, ckpt=ckpt), maps)
     declared = read_metadata(path, file.metadata, file.tensors)
     if other := _kind(file, OTHER_FAMILIES):
         raise CheckpointError(path, f"is {other}: only Stable Diffusion 1 and 2 can be read")

@@ -293,11 +293,11 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         c, e = config.model_channels, config.time_channels
-        self.time_embed = _mlp(c, e)
+        self.time_embed = mlp(c, e)
         if config.num_classes is not None:
             self.label_emb: nn.Module = nn.Embedding(config.num_classes, e)
         elif config.adm_channels is not None:
-            self.label_emb = nn.Sequential(_mlp(config.adm_channels, e))
+            self.label_emb = nn.Sequential(mlp(config.adm_channels, e))
         self.input_blocks = nn.ModuleList(block(config, b) for b in input_layout(config))
         self.middle_block = middle_block(config)
         self.output_blocks = nn.ModuleList(block(config, b) for b in output_layout(config))
@@ -352,7 +352,8 @@ class UNet(nn.Module):
         return emb + self.label_emb(y if self.config.num_classes is not None else y.to(dtype))
 
 
-def _mlp(c_in: int, c_out: int) -> nn.Sequential:
+def mlp(c_in: int, c_out: int) -> nn.Sequential:
+    """What makes the time embedding of the sinusoidal one."""
     return nn.Sequential(nn.Linear(c_in, c_out), nn.SiLU(), nn.Linear(c_out, c_out))
 
 

@@ -125,6 +125,11 @@ def input_layout(config: UNetConfig) -> list[Block]:
     return blocks
 
 
+def skips_of(config: UNetConfig) -> tuple[tuple[int, int], ...]:
+    """(channels, how often halved) of each skip connection, first to last."""
+    return tuple((b.c_out, b.level + ("down" in b.parts)) for b in input_layout(config))
+
+
 def output_layout(config: UNetConfig) -> list[Block]:
     """The blocks of the way up. Each reads its predecessor's output joined with one skip."""
     skips = [block.c_out for block in input_layout(config)]

@@ -30,11 +30,11 @@ def infer_config(
         raise ArchitectureError(
             f"a level of {bad[0]} channels is no multiple of the model's {base}"
         )
-    context_dim = _context_dim(shapes)
-    linear = any(n.endswith(".proj_in.weight") and len(shapes[n]) == 2 for n in shapes)
+    context_dim = context_width(shapes)
+    linear = linear_projection(shapes)
     scale_shift = _scale_shift(shapes)
     if num_heads is None and head_channels is None:
-        num_heads, head_channels = _family_heads(context_dim, linear, scale_shift)
+        num_heads, head_channels = family_heads(context_dim, linear, scale_shift)
     num_classes, adm_channels = _labels(shapes)
     return UNetConfig(
         in_channels=dimension(shapes, "input_blocks.0.0.weight", 1),
@@ -43,7 +43,7 @@ def infer_config(
         channel_mult=tuple(level.channels // base for level in levels),
         num_res_blocks=tuple(level.res_blocks for level in levels),
         transformer_depth=tuple(level.depth for level in levels),
-        middle_depth=_depth(shapes, "middle_block.1"),
+        middle_depth=depth_of(shapes, "middle_block.1"),
         context_dim=context_dim,
         num_heads=num_heads,
         head_channels=head_channels,
@@ -76,7 +76,7 @@ def _levels(shapes: Shapes) -> list[_Level]:
         blocks += 1
         if i == total - 1 or _upsampler(shapes, name):
             channels = dimension(shapes, f"{name}.0.out_layers.3.weight", 0)
-            levels.append(_Level(channels, blocks - 1, _depth(shapes, f"{name}.1")))
+            levels.append(_Level(channels, blocks - 1, depth_of(shapes, f"{name}.1")))
             blocks = 0
     return levels[::-1]
 
@@ -87,16 +87,23 @@ def _upsampler(shapes: Shapes, block: str) -> str | None:
     return next((name for name in names if has(shapes, name)), None)
 
 
-def _depth(shapes: Shapes, attention: str) -> int:
+def depth_of(shapes: Shapes, attention: str) -> int:
+    """How many transformer blocks the module `attention` has; 0 where there is no such module."""
     if has(shapes, f"{attention}.qkv"):
         return 1
     return count(shapes, f"{attention}.transformer_blocks.")
 
 
-def _context_dim(shapes: Shapes) -> int | None:
+def context_width(shapes: Shapes) -> int | None:
+    """How wide the tokens are that cross-attention reads; None without cross-attention."""
     names = (name for name in shapes if name.endswith(".attn2.to_k.weight"))
     name = next(names, None)
     return None if name is None else dimension(shapes, name, 1)
+
+
+def linear_projection(shapes: Shapes) -> bool:
+    """Whether the transformers project by matrices (Stable Diffusion 2), not by convolutions."""
+    return any(n.endswith(".proj_in.weight") and len(shapes[n]) == 2 for n in shapes)
 
 
 def _scale_shift(shapes: Shapes) -> bool:
@@ -109,7 +116,7 @@ def _resblock_updown(shapes: Shapes) -> bool:
     return any((_upsampler(shapes, block) or "").endswith(".in_layers") for block in blocks)
 
 
-def _family_heads(
+def family_heads(
     context_dim: int | None, linear: bool, scale_shift: bool
 ) -> tuple[int | None, int | None]:
     """(num_heads, head_channels) by the family's rule; see `config_from_shapes`."""

@@ -28,6 +28,7 @@ from nodegraph import (
 from nodes.imaging.errors import TextSizeError
 from nodes.imaging.files import Format, count_nan, decode
 from nodes.imaging.files import encode as encode_picture
+from nodes.imaging.matching import with_channels
 from nodes.imaging.metadata import metadata_json
 from nodes.imaging.resize import resize_images
 from nodes.types import Image, Mask
@@ -123,16 +124,11 @@ def image_invert(image: Image) -> Image:
 def image_batch(image1: Image, image2: Image) -> Image:
     """One batch of both; the second is resized and cropped to the size of the first."""
     channels = max(image1.shape[-1], image2.shape[-1])
-    first, second = _with_alpha(image1, channels), _with_alpha(image2, channels)
+    first, second = with_channels(image1, channels), with_channels(image2, channels)
     if first.shape[1:] != second.shape[1:]:
         height, width = first.shape[1:3]
         second = resize_images(second, width, height, "bilinear", "center")
     return Image(torch.cat([first, second]))
-
-
-def _with_alpha(image: Tensor, channels: int) -> Tensor:
-    missing = channels - image.shape[-1]
-    return torch.nn.functional.pad(image, (0, missing), value=1.0) if missing else image
 
 
 @dataclass(frozen=True)

@@ -382,6 +382,12 @@ def test_a_batch_with_and_without_alpha_is_opaque_where_there_was_none() -> None
     assert torch.equal(batch[1], ramp(channels=4)[0])
 
 
+def test_a_grey_picture_becomes_a_coloured_one_in_a_batch_with_one() -> None:
+    grey = ramp(channels=1)
+
+    assert torch.equal(image_batch(ramp(), grey)[1], grey[0].repeat(1, 1, 3))
+
+
 def test_nodes_do_not_change_their_inputs(desk: Desk) -> None:
     image = ramp(channels=4)
     before: Tensor = image.clone()

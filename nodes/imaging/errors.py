@@ -2,6 +2,7 @@
 
 * PictureError          a file cannot be read as a picture, or a picture cannot be written so
   + TextSizeError         the format has no room for the texts; carries the sizes
+* LibraryMissing        a library that not everybody has is not installed; says how to install it
 """
 
 
@@ -16,3 +17,11 @@ class TextSizeError(PictureError):
         super().__init__(message)
         self.size = size
         self.limit = limit
+
+
+class LibraryMissing(Exception):
+    """`library` is not installed."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__(f"this needs {library}, which is not installed: pip install {library}")
+        self.library = library

@@ -12,8 +12,10 @@ from PIL import Image as Pictures
 from torch import Tensor
 
 from nodegraph import Cancelled, CancelToken, Context, NodeGraphError
+from nodes.models.controlnet import ControlNet as ControlNetwork
 from nodes.new_models import new_autoencoder, new_text_encoder, new_unet
 from nodes.train_autoencoder import train_autoencoder
+from nodes.train_controlnet import train_controlnet
 from nodes.train_diffusion import train_diffusion
 from nodes.training.dataset import Dataset, read_dataset
 from nodes.training.image_folder import read_image_folder
@@ -131,6 +133,7 @@ def test_a_latent_model_is_trained_on_captions(
     assert before.keys() == after.keys()
     assert sum(not torch.equal(before[n], after[n]) for n in before) > len(before) / 2
     assert made.model.sampling.kind == "eps"
+    assert made.model.factor == vae.factor == 2
     changed = [n for n, w in weights(clip).items() if not torch.equal(w, weights(made.clip)[n])]
     assert bool(changed) == train_text
 
@@ -249,3 +252,52 @@ def test_a_recipe_node_makes_the_recipe_and_names_what_is_wrong() -> None:
     assert (made.steps, made.ema, made.arithmetic) == (7, 0.0, "bf16")
     with pytest.raises(NodeGraphError, match="steps: expected at least 1"):
         training_recipe(steps=0)
+
+
+# -- ControlNet ------------------------------------------------------------------------------------
+
+
+def with_hint(dataset: Dataset, folder: Path) -> Dataset:
+    """A hint beside each picture: its square, white on black."""
+    for name in COLOURS:
+        hint = Pictures.new("RGB", (SIZE, SIZE))
+        hint.paste((255, 255, 255), (4, 4, 12, 12))
+        hint.save(folder / f"{name}.png")
+    sources = [folder / f"{name}.png" for name in sorted(COLOURS)]
+    return dataset.with_hint("mask", sources, [str(s) for s in sources])
+
+
+def test_a_controlnet_is_trained_and_loads_like_any(
+    desk: Desk, dataset: Dataset, tmp_path: Path
+) -> None:
+    vae, clip = small_vae(desk), small_clip(desk)
+    # An untrained UNet ends in a convolution of zeros, through which no gradient comes back.
+    model = train_diffusion(
+        small_unet(desk), dataset, RECIPE, SIZE, vae=vae, clip=clip, context=context_of(desk)
+    ).model
+    base = weights(model)
+    made = train_controlnet(
+        model,
+        with_hint(dataset, tmp_path),
+        replace(RECIPE, ema=0.0, rate=1e-2),
+        "mask",
+        SIZE,
+        vae=vae,
+        clip=clip,
+        context=context_of(desk, "c" * 32),
+    )
+    network = made.source.load()
+    assert isinstance(network, ControlNetwork)
+    assert all(bool(zero[0].weight.any()) for zero in network.zero_convs)  # type: ignore[index, union-attr]
+    assert (made.channels, made.hint, made.context, made.skips) == (4, 3, 64, model.skips)
+    assert_equal(weights(model), base)
+    sheet = desk.folders.output / "training" / f"controlnet-{'c' * 16}" / "samples"
+    with Pictures.open(sheet / "step-000006.png") as picture:
+        assert picture.size == (3 * (SIZE + 2) + 2, 2 * (SIZE + 2) + 2)  # hints above pictures
+
+
+def test_a_hint_that_the_data_lack_is_named(desk: Desk, dataset: Dataset) -> None:
+    with pytest.raises(NodeGraphError, match=r"no hint 'depth' for every picture; it has none"):
+        train_controlnet(
+            small_unet(desk), dataset, RECIPE, "depth", SIZE, context=context_of(desk, "h" * 32)
+        )

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-NEEDED = ("click", "rich", "yaml")  # to say anything at all; the rest is told when it is missing
+# To say anything at all; the rest is told when it is missing.
+NEEDED = ("click", "rich", "yaml", "packaging")
 
 
 def core_modules() -> tuple[ModuleType, ...]:

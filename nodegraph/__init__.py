@@ -23,6 +23,7 @@ from .errors import (
     FileMissing,
     InputChanged,
     InvalidGraph,
+    NameClash,
     NodeFailed,
     NodeGraphError,
     PluginError,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .graph import Checked, Graph
     from .memory import ModelManager, ModelSource
     from .pictures import Picturable
+    from .plugins import Plugin, load_plugin
     from .settings import Settings
     from .tasks import RunResult
 
@@ -92,10 +94,12 @@ __all__ = [
     "Link",
     "ModelManager",
     "ModelSource",
+    "NameClash",
     "NodeFailed",
     "NodeGraphError",
     "Number",
     "Picturable",
+    "Plugin",
     "PluginError",
     "PortType",
     "Registry",
@@ -109,6 +113,7 @@ __all__ = [
     "Shown",
     "Text",
     "Tip",
+    "load_plugin",
     "node",
     "structural",
 ]
@@ -124,6 +129,8 @@ _LATE = {
     "ModelManager": ".memory",
     "ModelSource": ".memory",
     "Picturable": ".pictures",
+    "Plugin": ".plugins",
+    "load_plugin": ".plugins",
     "RunResult": ".tasks",
     "Settings": ".settings",
 }

@@ -33,7 +33,7 @@ from .hashes import FileHashes
 from .memory import LeaseError, ModelManager
 from .memory.devices import device_named
 from .plan import Plan, make_plan
-from .plugins import load_all
+from .plugins import Choice, load_plugins
 from .registry import Registry
 from .settings import Settings
 from .tasks import RunResult
@@ -52,9 +52,9 @@ class Engine:
 
     folders: where files are, if not where the settings say.
 
-    `plugin_errors` are the plugins that could not be loaded; the others are there. Safe to use
-    from several threads. Raises DeclarationError if a module of `modules` declares something
-    wrong, SettingsError if the device is not there.
+    `plugins` says what became of each plugin; `plugin_errors` are those that could not be loaded,
+    and the others are there. Safe to use from several threads. Raises DeclarationError if a module
+    of `modules` declares something wrong, SettingsError if the device is not there.
     """
 
     def __init__(
@@ -69,9 +69,7 @@ class Engine:
         self.folders = folders or Folders.of(self.settings)
         self.registry = Registry(self.folders)
         self.registry.register(*modules)
-        self.plugin_errors: tuple[PluginError, ...] = tuple(
-            load_all(self.settings.plugins, self.registry, self.settings.disabled_plugins)
-        )
+        self.plugins = load_plugins(self.settings.plugins, self.registry, _choice(self.settings))
         self.hashes = FileHashes(self.settings.cache / "hashes.json")
         self.cache = _cache(self.settings)
         self.models = _models(self.settings)
@@ -87,6 +85,11 @@ class Engine:
             precision=cast(Precision, self.settings.precision),
             io_workers=self.settings.io_workers,
         )
+
+    @property
+    def plugin_errors(self) -> tuple[PluginError, ...]:
+        """Why plugins could not be loaded."""
+        return tuple(plugin.error for plugin in self.plugins if plugin.error is not None)
 
     def read(self, source: Source) -> Document:
         """The document in a file or given as data, converted if it is an editor's.
@@ -276,6 +279,10 @@ def _complete(
     if graph is not None:
         graph = None if asked else replace(graph, warnings=warnings)
     return Checked(graph, faults, warnings, checked.dependants)
+
+
+def _choice(settings: Settings) -> Choice:
+    return Choice(settings.disabled_plugins, settings.enabled_plugins, settings.plugin_permissions)
 
 
 def _cache(settings: Settings) -> Cache:

@@ -2,6 +2,7 @@
 
 * NodeGraphError
   + DeclarationError      a node function cannot become a node type; names the parameter
+    - NameClash           what it registers is there already; names both sides
   + PluginError           a plugin cannot be loaded; nothing of it was registered
   + SettingsError         a setting is unknown or has a wrong value; names where it was set
   + FileMissing           a model, picture or latent is not where it was looked for
@@ -19,10 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .tasks import RunResult
+
+PluginFailure = Literal["broken", "refused", "needs permission"]
 
 
 class NodeGraphError(Exception):
@@ -33,8 +36,22 @@ class DeclarationError(NodeGraphError):
     """A node function, port type or extension cannot be registered."""
 
 
+class NameClash(DeclarationError):
+    """Two things are registered under one name."""
+
+
 class PluginError(NodeGraphError):
-    """A plugin's manifest or code is unusable. Nothing of the plugin was registered."""
+    """A plugin cannot be loaded. Nothing of it was registered.
+
+    state:  "broken" where its manifest or code is wrong, "refused" where it does not go with what
+            is here, "needs permission" where the settings do not permit what it declares to do.
+    plugin: its name, as far as that is known.
+    """
+
+    def __init__(self, message: str, *, state: PluginFailure = "broken", plugin: str = "") -> None:
+        super().__init__(message)
+        self.state: PluginFailure = state
+        self.plugin = plugin
 
 
 class SettingsError(NodeGraphError):

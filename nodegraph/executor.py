@@ -79,7 +79,14 @@ class Executor:
         device = self.device.partition(":")[0]
         resolve = self.registry.extensions.get("precision", {}).get("arithmetic")
         arithmetic = "" if resolve is None else resolve(self.precision, self.device)
-        return Keys(self.precision, device, self.registry.folders, self.hashes, arithmetic)
+        return Keys(
+            self.precision,
+            device,
+            self.registry.folders,
+            self.hashes,
+            arithmetic,
+            self.registry.origins,
+        )
 
     def run(
         self,

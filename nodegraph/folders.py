@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -40,18 +40,28 @@ class Kind:
 
     suffixes: of its files; none: it is a whole folder with an index.
     open:     a file may be named without its suffix.
+    holds:    it is a whole folder with files of these suffixes in it or below; also of `input`.
     """
 
     folders: tuple[str, ...]
     suffixes: tuple[str, ...] = WEIGHTS
     open: bool = False
+    holds: tuple[str, ...] = ()
+
+    def found_at(self, path: Path) -> bool:
+        """Whether this is one, whatever its name."""
+        if self.holds:
+            return any(True for _ in _holding(path, self.holds))
+        return os.path.isfile(path if self.suffixes else path / INDEX)
 
 
 def _kinds() -> dict[str, Kind]:
     plain = (
         "checkpoints",
         "clip_vision",
+        "condition_encoders",
         "controlnet",
+        "depth",
         "gligen",
         "hypernetworks",
         "loras",
@@ -66,6 +76,7 @@ def _kinds() -> dict[str, Kind]:
         **{name: Kind((name,)) for name in plain},
         **{"text_encoders": text, "clip": text, "diffusion_models": unet, "unet": unet},
         "configs": Kind(("configs",), (".yaml", ".yml", ".json")),
+        "datasets": Kind(("datasets",), (), holds=PICTURES),
         "diffusers": Kind(("diffusers",), ()),
         "embeddings": Kind(("embeddings",), open=True),
     }
@@ -130,18 +141,21 @@ class Folders:
         usual = [models / name for models in self.models for name in meant.folders]
         first = [e.path for e in extra if e.first]
         last = [e.path for e in extra if not e.first]
-        return tuple(dict.fromkeys([*first, *usual, *last]))
+        given = [self.input] if meant.holds else []
+        return tuple(dict.fromkeys([*first, *usual, *last, *given]))
 
     def list(self, kind: str) -> tuple[str, ...]:
         """The names of all files of a kind (of kind diffusers: folders), sorted."""
         if kind in ("input", "output", "temp", "latents"):
             wanted = (".latent",) if kind == "latents" else PICTURES
             return _matching(files_under(self.folder(kind)), wanted)
-        suffixes = self._kind(kind).suffixes
+        meant = self._kind(kind)
         names: set[str] = set()
         for root in self.roots(kind):
-            if suffixes:
-                names.update(_matching(files_under(root), suffixes))
+            if meant.suffixes:
+                names.update(_matching(files_under(root), meant.suffixes))
+            elif meant.holds:
+                names.update(map(str, _holding(root, meant.holds)))
             else:
                 names.update(str(folder) for folder, _, files in walk(root) if INDEX in files)
         return tuple(sorted(names - {"."}))
@@ -187,7 +201,9 @@ class Folders:
         for root in roots:
             for ending in endings:
                 path = root / f"{relative}{ending}"
-                if os.path.isfile(path if meant.suffixes else path / INDEX):
+                if meant.holds and not _own_folder(path, relative, root, self.input):
+                    continue
+                if meant.found_at(path):
                     return path
         raise self._missing(kind, name, roots)
 
@@ -208,6 +224,20 @@ class Folders:
         error = FileMissing(f"{name!r} is not in {kind} (looked in {looked}){hint}")
         error.add_note("looked in:\n" + "\n".join(f"  {root.absolute()}" for root in roots))
         return error
+
+
+def _holding(root: Path, suffixes: tuple[str, ...]) -> Iterator[PurePosixPath]:
+    """Folders, relative to the root, with such files in them or below; some more than once."""
+    for folder, _, files in walk(root):
+        if any(name.lower().endswith(suffixes) for name in files):
+            yield folder
+            yield from folder.parents
+
+
+def _own_folder(path: Path, name: PurePosixPath, root: Path, input: Path) -> bool:
+    """Whether a folder may be read: none is hidden, and no link leads out of the input folder."""
+    hidden = any(part.startswith(".") for part in name.parts)
+    return not hidden and (root != input or inside(path, root))
 
 
 def _annotated(kind: str, name: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 {"nodegraph": version, "python": ..., "torch": ..., "device": ..., "precision": ...,
  "node": id, "content": key, "files": [{"node", "input", "kind", "name", "sha256"}],
- "nodes": {class_type: version}, "seeds": {"id.input": value}}
+ "nodes": {class_type: version}, "seeds": {"id.input": value},
+ "plugins": {name: {"version", "code"}}}  the plugins behind its nodes, code by hash
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ def describe(task: Task, keys: Keys, tasks: Mapping[str, Task]) -> dict[str, Any
         "files": files,
         "nodes": {step.node.type.name: step.node.type.version for step in steps},
         "seeds": seeds,
+        "plugins": {
+            origin.plugin: {"version": origin.version, "code": origin.code}
+            for step in steps
+            for origin in keys.plugins(step.node.type, step.node.inputs)
+        },
     }
 
 

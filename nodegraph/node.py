@@ -58,6 +58,7 @@ __all__ = [
     "NodeMark",
     "NodeType",
     "Number",
+    "Origin",
     "Port",
     "Seed",
     "Text",
@@ -73,6 +74,19 @@ HOOKS = ("fingerprint", "needs", "check")
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The plugin that something was registered by. code: the hash of all its files."""
+
+    plugin: str
+    version: str
+    code: str
+    folder: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin} in {self.folder}"
+
+
+@dataclass(frozen=True)
 class NodeType:
     """A declared node type.
 
@@ -83,6 +97,8 @@ class NodeType:
     cached:      whether results may be reused at all.
     is_async:    the function is a coroutine; it runs on the event loop.
     unpack:      the function returns a NamedTuple, one field for each output (and for `Shown`).
+    extensions:  extension points whose entries it looks through, beside those of its choices.
+    origin:      the plugin it comes from; None for the core.
     """
 
     name: str
@@ -108,6 +124,8 @@ class NodeType:
     check: Callable[..., str | None] | None = None
     by_name: Mapping[str, Port] = field(default_factory=dict, compare=False, repr=False)
     hook_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    extensions: tuple[str, ...] = ()
+    origin: Origin | None = field(default=None, repr=False)
 
     def call_hook(self, name: str, inputs: Mapping[str, Any]) -> Any:
         """Call the hook `name` with those of `inputs` that it has parameters for."""
@@ -140,10 +158,13 @@ def node(
     fingerprint: Callable[..., str] | None = None,
     needs: Callable[..., Iterable[str]] | None = None,
     check: Callable[..., str | None] | None = None,
+    extensions: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a typed function as a node. The function stays what it is: its test just calls it.
 
     Raise `version` when the result changes for equal inputs, so that cached results are dropped.
+    A node that looks through all entries of an extension point names it in `extensions`: its key
+    then depends on the code of the plugins that added to it.
     The other options are NodeType's; a function that returns `Shown` is an output node anyway.
     """
     options = {
@@ -158,6 +179,7 @@ def node(
         "fingerprint": fingerprint,
         "needs": needs,
         "check": check,
+        "extensions": extensions,
     }
 
     def mark(function: F) -> F:

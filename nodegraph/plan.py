@@ -1,11 +1,11 @@
 """Graph -> Plan: what the wanted outputs need, in order, each step with its content key.
 
-A step's content is the hash of its node type and version, its literals, the contents and slots it
-reads from, every file it names (by what is in the file), its fingerprint hook's answer, and the
-precision and device class of the run. Ids and the document's order do not matter. Its key, under
-which results are cached, is the same, but a step that names files adds their names: its own result
-may hold a path, while what comes after it depends on the content alone. All of them are made in
-one pass.
+A step's content is the hash of its node type and version, the code of the plugins behind it, its
+literals, the contents and slots it reads from, every file it names (by what is in the file), its
+fingerprint hook's answer, and the precision and device class of the run. Ids and the document's
+order do not matter. Its key, under which results are cached, is the same, but a step that names
+files adds their names: its own result may hold a path, while what comes after it depends on the
+content alone. All of them are made in one pass.
 
 Where a file name arrives over a link, the key is not known yet: it and all keys after it are None
 until the run knows the name (see `Keys.complete`). The same goes for a step whose file or hook
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,8 @@ from .context import Precision
 from .errors import FileMissing
 from .expansion import Link
 from .graph import Graph, Node, literals_of
-from .node import NodeType
-from .ports import FileOf, FilesIn, Port, Text
+from .node import NodeType, Origin
+from .ports import ChoiceOf, FileOf, FilesIn, Port, Text
 from .traversal import natural, post_order
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class Plan:
     keys: Keys | None = None
 
 
+def _core_alone(_point: str, _name: str | None) -> tuple[Origin, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Keys:
     """Makes content keys.
@@ -81,6 +85,7 @@ class Keys:
     device:     a class ("cpu", "cuda"), not an index.
     arithmetic: what the precision policy comes to on this machine, in any words: "auto" is not the
                 same everywhere, and a cache folder may be shared.
+    entries:    the plugins behind an entry of an extension point, or, for None, behind all of them.
     """
 
     precision: Precision = "auto"
@@ -88,6 +93,18 @@ class Keys:
     folders: Folders | None = None
     hashes: FileHashes | None = None
     arithmetic: str = ""
+    entries: Callable[[str, str | None], tuple[Origin, ...]] = _core_alone
+
+    def plugins(self, kind: NodeType, inputs: Mapping[str, Any]) -> tuple[Origin, ...]:
+        """The plugins whose code a node runs: its own, and those of what it chooses, by name."""
+        found = set() if kind.origin is None else {kind.origin}
+        for port in kind.inputs:
+            if isinstance(port.widget, ChoiceOf):
+                for name in _chosen(inputs.get(port.name)):
+                    found.update(self.entries(port.widget.point, name))
+        for point in kind.extensions:
+            found.update(self.entries(point, None))
+        return tuple(sorted(found, key=lambda origin: origin.plugin))
 
     def step(self, node: Node, upstream: Mapping[str, str | None]) -> Step:
         """The step of a node, given the contents of the nodes it reads from."""
@@ -152,7 +169,8 @@ class Keys:
                 what = type(fingerprint).__name__
                 raise TypeError(f"the fingerprint hook of {kind.name} gave {what}, not a text")
         ran_as = [self.precision, self.device, self.arithmetic]
-        made_by = [KEY_FORMAT, kind.identity, kind.version, *ran_as]
+        code = [origin.code for origin in self.plugins(kind, inputs)]
+        made_by = [KEY_FORMAT, kind.identity, kind.version, *ran_as, *([code] if code else [])]
         return _hash([made_by, parts, fingerprint])
 
     def _files(self, port: Port, given: Any) -> list[FileUse]:
@@ -206,6 +224,14 @@ def _by_content(port: Port, value: Any, uses: Sequence[FileUse]) -> list[Any]:
         return ["value", value, hashes]
     # One name, and a list of one, give results of different shape.
     return ["file" if isinstance(value, str) else "files", hashes]
+
+
+def _chosen(value: Any) -> Sequence[str | None]:
+    """The names that stand at a choice; None, which is any of them, where a link stands there."""
+    if isinstance(value, Link):
+        return [None]
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [name for name in values if isinstance(name, str)]
 
 
 def _names_among(kind: NodeType, arrived: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,24 @@ def names(given: Any) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def permissions(given: Any) -> tuple[str, ...]:
+    """Texts such as "downloader.network", from these or from {downloader: [network]}."""
+    expected = 'permissions of plugins: {name: [network]}, or texts such as "name.network"'
+    if isinstance(given, dict):
+        given = [
+            f"{name}.{what}"
+            for name, granted in given.items()
+            for what in (granted if isinstance(granted, list) else [granted])
+        ]
+    try:
+        found = names(given)
+    except ValueError:
+        raise ValueError(expected) from None
+    if not all(re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z]+", text) for text in found):
+        raise ValueError(expected)
+    return found
+
+
 def truth(given: Any) -> bool:
     if isinstance(given, bool):
         return given

@@ -80,6 +80,14 @@ class Settings:
     disabled_plugins: Annotated[
         tuple[str, ...], Setting(read.names, "plugins to leave out, by name")
     ] = ()
+    enabled_plugins: Annotated[
+        tuple[str, ...],
+        Setting(read.names, "plugins to load though their manifest says `enabled: false`"),
+    ] = ()
+    plugin_permissions: Annotated[
+        tuple[str, ...],
+        Setting(read.permissions, "what plugins may do that declare it: {name: [network]}"),
+    ] = ()
     debug: Annotated[bool, Setting(read.truth, "tell clients tracebacks and paths")] = False
     host: Annotated[str, Setting(read.text, "the address the server listens on")] = "127.0.0.1"
     port: Annotated[int, Setting(read.whole(0, 65535), "its port; 0: any free one")] = 8188

@@ -8,6 +8,7 @@ from nodegraph import OPTIONAL, Context, Extension, FileOf, Tip, node
 from nodes.models.checkpoint_info import CheckpointInfo, inspect
 from nodes.types import Clip, Model, Vae
 from nodes.weights import (
+    KEY_MAPS,
     PIXEL_CHANNELS,
     PIXEL_SPACE,
     AbsentPart,
@@ -19,6 +20,8 @@ from nodes.weights import (
 
 # What keys add to the policy's name: "auto" is not the same on every machine.
 PRECISION = Extension("precision", {"arithmetic": arithmetic})
+LAYOUTS = Extension(KEY_MAPS, {})
+MAPPED = (KEY_MAPS,)  # their results depend on all key maps there are
 WeightDtype = Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"]
 
 
@@ -28,7 +31,7 @@ class Checkpoint(NamedTuple):
     vae: Vae
 
 
-@node("LoadCheckpoint", category="loaders", display_name="Load Checkpoint")
+@node("LoadCheckpoint", category="loaders", display_name="Load Checkpoint", extensions=MAPPED)
 def load_checkpoint(
     ckpt_name: Annotated[str, FileOf("checkpoints")], *, context: Context
 ) -> Checkpoint:
@@ -44,7 +47,12 @@ def diffusers_loader(
     return _whole("diffusers", model_path, context)
 
 
-@node("UNETLoader", category="advanced/loaders", display_name="Load Diffusion Model")
+@node(
+    "UNETLoader",
+    category="advanced/loaders",
+    display_name="Load Diffusion Model",
+    extensions=MAPPED,
+)
 def unet_loader(
     unet_name: Annotated[str, FileOf("unet")], weight_dtype: WeightDtype, *, context: Context
 ) -> Model:
@@ -53,7 +61,7 @@ def unet_loader(
     return as_model(_inspect("unet", unet_name, context), context, rounding=rounding)
 
 
-@node("CLIPLoader", category="advanced/loaders", display_name="Load CLIP")
+@node("CLIPLoader", category="advanced/loaders", display_name="Load CLIP", extensions=MAPPED)
 def clip_loader(
     clip_name: Annotated[str, FileOf("text_encoders")],
     type: Literal["stable_diffusion"],
@@ -69,7 +77,7 @@ def clip_loader(
     return as_clip(_inspect("text_encoders", clip_name, context), context, device=where)
 
 
-@node("LoadVAE", category="loaders", display_name="Load VAE")
+@node("LoadVAE", category="loaders", display_name="Load VAE", extensions=MAPPED)
 def load_vae(
     vae_name: Annotated[str, FileOf("vae", extra=(PIXEL_SPACE,))], *, context: Context
 ) -> Vae:
@@ -93,7 +101,8 @@ def _whole(kind: str, name: str, context: Context) -> Checkpoint:
 
 def _inspect(kind: str, name: str, context: Context) -> CheckpointInfo:
     path = context.need_folders().resolve(kind, name)
-    info = inspect(path, ckpt=bool(context.extra.get("allow_ckpt")))
+    maps = context.extensions.get(KEY_MAPS, {})
+    info = inspect(path, ckpt=bool(context.extra.get("allow_ckpt")), maps=maps)
     for note in info.notes:
         context.warn(note)
     return info

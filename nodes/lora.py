@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from nodegraph import Context, FileOf, Number, Tip, node
 from nodes.patching import open_lora, with_lora
 from nodes.types import Clip, Model
+from nodes.weights import KEY_MAPS
 
 Strength = Annotated[
     float,
@@ -21,7 +22,7 @@ class Patched(NamedTuple):
     clip: Clip
 
 
-@node("LoadLora", category="loaders", display_name="Load LoRA")
+@node("LoadLora", category="loaders", display_name="Load LoRA", extensions=(KEY_MAPS,))
 def load_lora(
     model: Model,
     clip: Clip,
@@ -40,7 +41,12 @@ def load_lora(
     return Patched(patched, encoder)
 
 
-@node("LoadLoraModelOnly", category="loaders", display_name="Load LoRA (Model Only)")
+@node(
+    "LoadLoraModelOnly",
+    category="loaders",
+    display_name="Load LoRA (Model Only)",
+    extensions=(KEY_MAPS,),
+)
 def load_lora_model_only(
     model: Model, lora_name: LoraName, strength_model: Strength = 1.0, *, context: Context
 ) -> Model:

@@ -26,7 +26,7 @@ from nodes.models.lora_file import LoraFile, read_lora
 from nodes.models.lora_match import match, modules_of, strangers
 from nodes.models.precision import Precision
 from nodes.types import Clip, Model
-from nodes.weights import AbsentPart, PartSource, rounded
+from nodes.weights import KEY_MAPS, AbsentPart, PartSource, rounded
 
 SHOWN = 3  # names a message lists before "..."
 ENDS = ("input_blocks.0.0.", "out.2.")  # where inpainting networks differ from the others
@@ -149,8 +149,13 @@ class Lora:
 
 def open_lora(name: str, context: Context) -> Lora:
     """Raises FileMissing, and CheckpointError for a file that is no LoRA."""
-    path: Path = context.need_folders().resolve("loras", name)
-    file = read_lora(path, ckpt=bool(context.extra.get("allow_ckpt")))
+    return lora_at(context.need_folders().resolve("loras", name), name, context)
+
+
+def lora_at(path: Path, name: str, context: Context) -> Lora:
+    """The LoRA in a file, called `name` in messages. Raises like `open_lora`."""
+    maps = context.extensions.get(KEY_MAPS, {})
+    file = read_lora(path, ckpt=bool(context.extra.get("allow_ckpt")), maps=maps)
     identity = context.hashes.sha256(path) if context.hashes else str(path)
     return Lora(name, identity, file)
 

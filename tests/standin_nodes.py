@@ -117,7 +117,7 @@ def lora_loader_model_only(
 NAMES = Alias({"LoraLoader": ("LoadLora", "Load LoRA")})
 
 
-@node("ControlNetLoader", category="loaders")
+@node("LoadControlNet", category="loaders")
 def control_net_loader(control_net_name: Annotated[str, FileOf("controlnet")]) -> ControlNet:
     """Load a ControlNet."""
     raise NotImplementedError

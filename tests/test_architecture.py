@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("server",),
     ("jobs",),
     ("engine",),
-    ("changes", "documents", "plugins", "plugin_manifest"),
+    ("changes", "documents", "plugins"),
     ("workflow", "catalogue"),
     ("executor",),
     ("run",),
@@ -39,7 +39,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("pictures",),
     ("outputs", "values", "computing"),
     ("types",),
-    ("settings", "setting_values"),
+    ("settings", "setting_values", "settings_file"),
     ("folders", "hashes", "saving", "names", "listing", "model_paths"),
     ("errors", "version"),
 ]
@@ -103,7 +103,9 @@ def test_the_engine_imports_no_nodes_and_no_plugins() -> None:
         assert not {"nodes", "plugins", "main"} & {top(name) for name in imports(path)}, path
 
 
-@pytest.mark.parametrize("folder", ["nodes/diffusion", "nodes/models", "nodes/imaging"])
+@pytest.mark.parametrize(
+    "folder", ["nodes/diffusion", "nodes/models", "nodes/imaging", "nodes/training"]
+)
 def test_the_maths_knows_no_graph(folder: str) -> None:
     for path in files(folder):
         names = {top(name) for name in imports(path)}

@@ -204,12 +204,16 @@ def test_pictures_of_different_sizes_differ_everywhere() -> None:
 
 def test_what_changed_since_is_listed_whatever_a_manifest_holds() -> None:
     file = {"node": "1", "input": "ckpt_name", "name": "a", "sha256": "00"}
+    plugins = {"film": {"version": "1", "code": "22"}, "new": {"code": "1"}}
     now = {"torch": "2", "nodes": {"A": 2, "B": 1}, "files": [{**file, "sha256": "11"}]}
+    now["plugins"] = plugins
 
     before = {"torch": "1", "nodes": {"A": 1, "C": 1}, "files": [file, 5, {}]}
+    before["plugins"] = {"film": {"version": "1", "code": "11"}, "gone": {"code": "1"}, "odd": 5}
     assert list(_changes(before, now)) == [
         "torch: was 1, is 2",
         "node type A: was version 1, is 2",
+        "plugin film: its code has changed",
         "file 1.ckpt_name a: its content has changed",
     ]
-    assert list(_changes({"torch": "2", "nodes": 5, "files": 5}, now)) == []
+    assert list(_changes({"torch": "2", "nodes": 5, "files": 5, "plugins": 5}, now)) == []

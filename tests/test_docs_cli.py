@@ -55,7 +55,10 @@ def test_an_example_prints_what_the_text_shows(
 
 
 def options(command: click.Command) -> set[str]:
-    return {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    """Those of a command, and of the commands in it."""
+    inner = command.commands.values() if isinstance(command, click.Group) else ()
+    own = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    return own.union(*(options(each) for each in inner))
 
 
 @pytest.mark.parametrize("name", list(cli.commands))

@@ -87,6 +87,7 @@ def test_a_manifest_tells_everything_a_result_was_made_with(options: dict[str, A
         ],
         "nodes": {"Load": 3, "Sample": 1, "Manifest": 1},
         "seeds": {"2.seed": 7, "10.seed": 8},
+        "plugins": {},
     }
     assert list(told["seeds"]) == ["2.seed", "10.seed"], "in the order of the ids"
 

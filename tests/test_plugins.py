@@ -3,12 +3,11 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
-from types import ModuleType
 
 import pytest
 import standin_nodes
 from editor_files import TEXT_TO_IMAGE, text_to_image
+from plugin_support import SHOUT, imported, plugin, taken_out
 
 from nodegraph.errors import PluginError
 from nodegraph.graph import validate
@@ -18,28 +17,14 @@ from nodegraph.workflow import convert
 
 OURS = Path(__file__).parent.parent / "plugins"
 
-SHOUT = """
-    from nodegraph.node import node
-    from .words import LOUD
-
-    @node("Shout", category="tests")
-    def shout(text: str) -> str:
-        return text.upper() + LOUD
-"""
-
 
 @pytest.fixture(autouse=True)
 def modules_as_before() -> Iterator[None]:
     """None at first, whatever other tests imported; and theirs again at the end."""
-    others = _taken_out()
+    others = taken_out()
     yield
-    _taken_out()
+    taken_out()
     sys.modules.update(others)
-
-
-def _taken_out() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name.split(".")[0] == "nodegraph_plugins"]
-    return {name: sys.modules.pop(name) for name in names}
 
 
 @pytest.fixture
@@ -47,21 +32,6 @@ def registry() -> Registry:
     registry = Registry()
     registry.register(standin_nodes)
     return registry
-
-
-def plugin(folder: Path, name: str, files: dict[str, str], manifest: str = "") -> Path:
-    """A plugin in `folder/name` whose modules are `files`."""
-    place = folder / name
-    place.mkdir(parents=True)
-    for file, text in files.items():
-        (place / f"{file}.py").write_text(dedent(text))
-    listed = ", ".join(file for file in files if file != "__init__")
-    (place / "plugin.yaml").write_text(f"name: {name}\nmodules: [{listed}]\n{manifest}")
-    return place
-
-
-def imported() -> set[str]:
-    return {name for name in sys.modules if name.startswith("nodegraph_plugins.")}
 
 
 def test_finding_plugins_imports_nothing(tmp_path: Path) -> None:
@@ -178,6 +148,7 @@ def test_disabled_plugins_are_left_alone(tmp_path: Path, registry: Registry) -> 
         ("nodegraph: '>=9'", "plugin demo needs nodegraph>=9, but this is 0."),
         ("requires: [surely-not-there>=2]", "needs surely-not-there>=2, which is not installed"),
         ("requires: [pytest<1]", r"plugin demo needs pytest<1, but \d+\.\d+"),
+        ("requires: ['pytest~=1.0']", r"plugin demo needs pytest~=1.0, but \d+\.\d+"),
     ],
 )
 def test_a_plugin_that_needs_something_else_is_not_imported(
@@ -186,12 +157,19 @@ def test_a_plugin_that_needs_something_else_is_not_imported(
     plugin(tmp_path, "demo", {"bad": "raise ValueError"}, manifest)
 
     (found,) = find([tmp_path])
-    with pytest.raises(PluginError, match=complaint):
+    with pytest.raises(PluginError, match=complaint) as error:
         load(found, registry)
+    assert error.value.state == "refused"
+    assert not imported()
 
 
 def test_requirements_that_are_met_are_no_obstacle(tmp_path: Path, registry: Registry) -> None:
-    plugin(tmp_path, "demo", {"empty": ""}, "requires: ['pytest>=8,<1000', hypothesis]")
+    plugin(
+        tmp_path,
+        "demo",
+        {"empty": ""},
+        "requires: ['pytest>=8,<1000', hypothesis, 'gone; python_version<\"3\"']",
+    )
 
     assert load_all([tmp_path], registry) == []
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import pytest
 from executor_support import module_of, registry_of
 
-from nodegraph.errors import DeclarationError
-from nodegraph.node import ChoiceOf, FileOf, Port, node
+from nodegraph.errors import DeclarationError, NameClash
+from nodegraph.node import ChoiceOf, FileOf, Origin, Port, node
 from nodegraph.registry import Alias, Extension, Registry
 from nodegraph.types import PortType, structural
 
@@ -172,3 +172,85 @@ def test_the_nearest_name_is_found_in_any_case() -> None:
     assert registry.nearest("SAMPLE") == "Sample"
     assert registry.nearest("Quite different") is None
     assert registry.nearest("Invert" * 1000) is None
+
+
+# -- who brought what ------------------------------------------------------------------------------
+
+ONE = Origin("one", "1", "code of one", "/one")
+TWO = Origin("two", "2", "code of two", "/two")
+
+
+def test_the_registry_knows_which_plugin_brought_a_node_and_an_entry() -> None:
+    registry = registry_of(IMAGE, Extension("samplers", {"core": 1}))
+    registry.register(module_of(invert, Extension("samplers", {"a": 1})), origin=ONE)
+    registry.register(module_of(Extension("samplers", {"b": 1})), origin=TWO)
+
+    assert registry.nodes["Invert"].origin == ONE
+    assert registry.origins("samplers") == (ONE, TWO)
+    assert registry.origins("samplers", "b") == (TWO,)
+    assert registry.origins("samplers", "core") == registry.origins("nowhere") == ()
+
+
+def test_an_entry_that_a_plugin_takes_over_unchanged_stays_the_core_s() -> None:
+    samplers = Extension("samplers", {"core": object()})
+    registry = registry_of(samplers)
+
+    registry.register(module_of(samplers), origin=ONE)
+
+    assert registry.origins("samplers") == ()
+
+
+def test_who_registers_may_refuse_what_is_offered_and_nothing_is_added() -> None:
+    registry = registry_of(IMAGE, invert)
+    offered: list[str] = []
+
+    def accept(nodes: Any) -> None:
+        offered.extend(nodes)
+        raise NameClash("not these")
+
+    with pytest.raises(NameClash, match="not these"):
+        registry.register(
+            module_of(sample, Alias({"Turn": ("Invert", "Turn")})), origin=ONE, accept=accept
+        )
+
+    assert offered == ["Sample", "Turn"]
+    assert list(registry.nodes) == ["Invert"]
+
+
+def test_a_clash_names_both_sides() -> None:
+    registry = registry_of(IMAGE, invert, Extension("samplers", {"a": 1}))
+
+    @node("Invert", category="image")
+    def other(image: Image) -> Image:
+        return image
+
+    with pytest.raises(NameClash, match=r"invert:Invert of the core, and .*other:Invert of plugin"):
+        registry.register(module_of(other), origin=ONE)
+    with pytest.raises(NameClash, match="named a: one of the core, and one of plugin two in /two;"):
+        registry.register(module_of(Extension("samplers", {"a": object()})), origin=TWO)
+    with pytest.raises(NameClash, match="IMAGE: one of the core, and one of plugin two in /two;"):
+        registry.register(module_of(PortType("IMAGE", Mask)), origin=TWO)
+
+
+@pytest.mark.parametrize(
+    ("point", "doubts"),
+    [
+        ("sampler", ("nothing reads the extension point 'sampler'; did you mean 'samplers'?",)),
+        ("brushs", ("nothing reads the extension point 'brushs'; did you mean 'brushes'?",)),
+        ("samplers", ()),
+        ("brushes", ()),
+        ("dataset_readers", ()),
+        ("s" * 10_000, ()),
+    ],
+)
+def test_a_point_that_is_almost_a_known_one_is_doubtful(
+    point: str, doubts: tuple[str, ...]
+) -> None:
+    @node("Paint", category="t", extensions=("brushes",))
+    def paint() -> int:
+        return 1
+
+    registry = registry_of(sample, paint, Extension("samplers", {"euler": 1}))
+
+    assert registry.register(module_of(Extension(point, {"x": 1})), origin=ONE) == doubts
+    assert registry_of(Extension(point, {"x": 1})).extensions[point] == {"x": 1}

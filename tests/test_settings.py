@@ -58,6 +58,7 @@ def test_every_setting_is_read_from_yaml_with_paths_relative_to_the_file(tmp_pat
         "memory_cache_bytes: 512M\ndisk_cache_bytes: 0\nhost_budget: 8G\ndevice_budget: auto\n"
         "max_nodes: 5\nmax_document_bytes: 1.5K\nio_workers: 3\n"
         "plugins: p\ndisabled_plugins: [a, b]\ndebug: yes\nhost: 0.0.0.0\nport: 0\n"
+        "enabled_plugins: c\nplugin_permissions: {a: [network, files], b: subprocesses}\n"
     )
 
     assert Settings.load(file) == Settings(
@@ -79,6 +80,8 @@ def test_every_setting_is_read_from_yaml_with_paths_relative_to_the_file(tmp_pat
         io_workers=3,
         plugins=(tmp_path / "p",),
         disabled_plugins=("a", "b"),
+        enabled_plugins=("c",),
+        plugin_permissions=("a.network", "a.files", "b.subprocesses"),
         debug=True,
         host="0.0.0.0",
         port=0,
@@ -90,6 +93,7 @@ def test_every_setting_is_read_from_the_environment_as_text() -> None:
         "NODEGRAPH_MODELS": os.pathsep.join(["a", "/b"]),
         "NODEGRAPH_PLUGINS": "p",
         "NODEGRAPH_DISABLED_PLUGINS": "x, y",
+        "NODEGRAPH_PLUGIN_PERMISSIONS": "x.network, y.files",
         "NODEGRAPH_STRICT": "on",
         "NODEGRAPH_DEBUG": "0",
         "NODEGRAPH_HOST_BUDGET": "2GiB",
@@ -105,6 +109,7 @@ def test_every_setting_is_read_from_the_environment_as_text() -> None:
         models=(Path("a"), Path("/b")),
         plugins=(Path("p"),),
         disabled_plugins=("x", "y"),
+        plugin_permissions=("x.network", "y.files"),
         strict=True,
         host_budget=2 * GIB,
         io_workers=7,
@@ -152,6 +157,10 @@ def test_an_empty_file_sets_nothing() -> None:
         ("models: 3", "models is paths: a list, or text"),
         ("disabled_plugins: {a: b}", "disabled_plugins is a list, not {'a': 'b'}"),
         ("disabled_plugins: [1]", "disabled_plugins is names: a list, or text with commas"),
+        ("plugin_permissions: [network]", "permissions of plugins: {name: [network]}, or texts"),
+        ("plugin_permissions: {a: [1.0]}", "plugin_permissions is permissions of plugins"),
+        ("plugin_permissions: {a: [[]]}", "plugin_permissions is permissions of plugins"),
+        ("plugin_permissions: [1]", "plugin_permissions is permissions of plugins"),
         ("host: 3", "host is text, not 3"),
         ("- port", "bad.yaml:1: expected settings as `name: value`"),
         ("a: [1,\nb: {", "bad.yaml:"),

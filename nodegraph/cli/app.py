@@ -23,6 +23,7 @@ from .options import (
     with_options,
     wrong,
 )
+from .plugins import plugins
 from .session import Session
 
 SPINS = "5000"  # about ten microseconds
@@ -171,6 +172,9 @@ def nodes(core: Core, /, name: str | None, as_json: bool, **options: Any) -> Non
                 list_nodes(engine.registry, session)
             else:
                 show_node(engine.registry, name, session)
+
+
+cli.add_command(plugins)
 
 
 def plain_mistakes(graph: Path, session: Session) -> None:

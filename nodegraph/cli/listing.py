@@ -23,10 +23,10 @@ def list_nodes(registry: Registry, session: Session) -> None:
     if session.json:
         session.answer(object_info(registry))
         return
-    table = _table("category", "node", "what it does")
+    shown = table("category", "node", "what it does")
     for kind in sorted(registry.nodes.values(), key=lambda kind: (kind.category, kind.name)):
-        _row(table, kind.category, kind.name, kind.description.partition("\n")[0])
-    session.out.print(table)
+        row(shown, kind.category, kind.name, kind.description.partition("\n")[0])
+    session.out.print(shown)
 
 
 def show_node(registry: Registry, name: str, session: Session) -> None:
@@ -51,24 +51,26 @@ def _ports(session: Session, title: str, ports: tuple[Port, ...], registry: Regi
     if not ports:
         return
     columns = ("type", "default", "takes", "") if title == "inputs" else ("type", "")
-    table = _table(title, *columns)
+    shown = table(title, *columns)
     for port in ports:
         type = f"list of {port.type}" if port.is_list else port.type
         facts = (_default(port), _takes(port, registry)) if title == "inputs" else ()
-        _row(table, port.name, type, *facts, port.tooltip)
+        row(shown, port.name, type, *facts, port.tooltip)
     session.out.print()
-    session.out.print(table)
+    session.out.print(shown)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False)
+def table(*columns: str) -> Table:
+    """An empty table with these columns."""
+    made = Table(box=None, pad_edge=False)
     for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
+        made.add_column(name, overflow="fold")
+    return made
 
 
-def _row(table: Table, *cells: str) -> None:
-    table.add_row(*map(Text, cells))  # as they are: brackets would be markup
+def row(shown: Table, *cells: str) -> None:
+    """One row more, its texts as they are: brackets would be markup."""
+    shown.add_row(*map(Text, cells))
 
 
 def _default(port: Port) -> str:

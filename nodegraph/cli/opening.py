@@ -14,6 +14,7 @@ from nodegraph.context import CancelToken
 from nodegraph.engine import Engine
 
 from .complain import Exit
+from .plugin_table import tell
 from .session import Session
 
 
@@ -21,8 +22,7 @@ from .session import Session
 def opened(session: Session, **arguments: Any) -> Iterator[Engine]:
     """An engine as the settings say; plugins that could not be loaded are told."""
     with Engine(session.modules(), session.settings, **arguments) as engine:
-        for error in engine.plugin_errors:
-            session.warn(str(error))
+        tell(session, engine.plugins)
         yield engine
 
 

@@ -37,6 +37,16 @@ SETTINGS = (
         "--plugins", type=FOLDER, multiple=True, metavar="DIR", help="Plugins folder; repeatable."
     ),
     click.option(
+        "--enable-plugin", multiple=True, metavar="NAME", help="Load it though it is disabled."
+    ),
+    click.option("--disable-plugin", multiple=True, metavar="NAME", help="Leave it out."),
+    click.option(
+        "--permit-plugin",
+        multiple=True,
+        metavar="NAME.CAPABILITY",
+        help="Permit what it declares to do: network, files or subprocesses.",
+    ),
+    click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
         help="What models compute in.",

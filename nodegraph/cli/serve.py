@@ -21,6 +21,8 @@ from .session import Session
 if TYPE_CHECKING:
     from nodegraph.engine import Engine
 
+log = logging.getLogger(__name__)
+
 LAST = 20.0  # seconds beyond those for running jobs: then the process ends, whatever it does
 
 
@@ -61,8 +63,11 @@ def _engine(session: Session, settings: Settings, folders: Folders) -> Engine:
     from nodegraph.engine import Engine
 
     engine = Engine(session.modules(), settings, folders=folders)
-    for error in engine.plugin_errors:
-        session.warn(str(error))
+    for plugin in engine.plugins:
+        if plugin.error is not None:
+            log.warning("%s", plugin.reason)
+        for doubt in plugin.warnings:
+            log.warning("plugin %s: %s", plugin.name, doubt)
     session.say(f"ready: {len(engine.registry.nodes)} node types")
     return engine
 

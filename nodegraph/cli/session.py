@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from .complain import Exit
 
+PLUGIN_FLAGS = ("enable_plugin", "disable_plugin", "permit_plugin")  # they add to settings
 LOG_WIDTH = 160  # columns, where the output is no terminal
 
 
@@ -55,7 +56,12 @@ class Session:
         """The settings, with nodegraph's own models and plugins after those of the user."""
         overrides = {k: v for k, v in self.options.items() if v not in (None, ())}
         config = overrides.pop("config", None)
+        flags = {flag: overrides.pop(flag) for flag in PLUGIN_FLAGS if flag in overrides}
         found = Settings.load(config, os.environ, overrides)
+        if flags:
+            from .plugin_settings import chosen
+
+            found = replace(found, **chosen(found, flags))
         return replace(
             found,
             models=_with(found.models, self.core.home / "models"),

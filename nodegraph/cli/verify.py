@@ -201,6 +201,9 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
     for node, version in old.items():
         if node in new and new[node] != version:
             yield f"node type {node}: was version {version}, is {new[node]}"
+    had, has = _plugins(before), _plugins(after)
+    for name in [name for name in had if name in has and had[name] != has[name]]:
+        yield f"plugin {name}: its code has changed"
     was, now = _files(before), _files(after)
     for place, digest in was.items():
         if place in now and now[place] != digest:
@@ -210,6 +213,12 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 def _versions(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     versions = manifest.get("nodes")
     return versions if isinstance(versions, Mapping) else {}
+
+
+def _plugins(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    listed = manifest.get("plugins")
+    found = listed if isinstance(listed, Mapping) else {}
+    return {name: e.get("code") for name, e in found.items() if isinstance(e, Mapping)}
 
 
 def _files(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,18 @@ DEVICE = record(
     }
 )
 SYSTEM = record({"system": OBJECT, "devices": array(DEVICE)})
+PLUGIN = record(
+    {
+        "name": TEXT,
+        "version": TEXT,
+        "description": TEXT,
+        "state": {"enum": ["loaded", "disabled", "refused", "broken", "needs permission"]},
+        "nodes": array(TEXT),
+        "touches": array(TEXT),
+        "reason": TEXT,
+        "warnings": array(TEXT),
+    }
+)
 HEALTH = record({"status": {"enum": ["ok", "loading"]}})
 FEATURES = record({"supports_preview_metadata": TRUTH, "max_upload_size": WHOLE})
 ANY = ANYTHING

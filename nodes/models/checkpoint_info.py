@@ -15,11 +15,12 @@ from .checkpoint_reading import Contents
 from .clip_config import CLIPConfig, Family
 from .diffusers_folder import read_folder
 from .errors import CheckpointError
+from .key_map import NO_MAPS, KeyMap
 from .single_file import read_file
 from .unet_config import UNetConfig
 from .vae import VAEConfig
 
-DecidedBy = Literal["user", "metadata", "inpainting", "statistic", "family"]
+DecidedBy = Literal["user", "metadata", "inpainting", "depth", "statistic", "family"]
 
 SCALE = 0.18215  # of the latents of Stable Diffusion 1 and 2
 FACTOR = 8  # pixels per latent cell, where there is no VAE to tell
@@ -91,18 +92,20 @@ def inspect(
     ckpt: bool = False,
     prediction: PredictionKind | None = None,
     family: Family | None = None,
+    maps: Mapping[str, KeyMap] = NO_MAPS,
 ) -> CheckpointInfo:
     """Read what a checkpoint file, a diffusers folder, or a file of one part holds.
 
     Headers alone are read, and one tensor where only its statistic tells eps from v. `prediction`
     and `family` are the user's word and count most; then come metadata, the rule that inpainting
-    networks predict eps, the statistic, and what is usual. `ckpt` allows pickles.
+    and depth networks predict eps, the statistic, and what is usual. `ckpt` allows pickles;
+    `maps` are further layouts of a file's names.
     Raises CheckpointError naming the file and what is wrong with it.
     """
     if path.is_dir():
         contents = read_folder(path, ckpt=ckpt)
     else:
-        contents = read_file(path, ckpt=ckpt, family=family)
+        contents = read_file(path, ckpt=ckpt, family=family, maps=maps)
     _require_fitting(path, contents.parts)
     declared = contents.declared
     chosen = family or declared.family or _usual_family(contents.parts)
@@ -137,6 +140,8 @@ def _prediction(
         return contents.declared.prediction, "metadata"
     if _inpaints(_unet(contents.parts)):
         return "eps", "inpainting"
+    if _sees_depth(_unet(contents.parts)):
+        return "eps", "depth"
     unet = contents.parts.get("unet")
     if family == "sd2" and unet is not None and TELLTALE in unet.sources:
         spread = unet.file.read(unet.sources[TELLTALE].name).float().std().item()
@@ -165,6 +170,11 @@ def _require_fitting(path: Path, parts: Mapping[Part, PartInfo]) -> None:
 def _inpaints(unet: UNetConfig | None) -> bool:
     """x, a mask, and the masked picture's latents: 2C + 1 channels in, C out."""
     return unet is not None and unet.in_channels == 2 * unet.out_channels + 1
+
+
+def _sees_depth(unet: UNetConfig | None) -> bool:
+    """x and a depth map: C + 1 channels in, C out."""
+    return unet is not None and unet.in_channels == unet.out_channels + 1
 
 
 def _unet(parts: Mapping[Part, PartInfo]) -> UNetConfig | None:

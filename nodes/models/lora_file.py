@@ -7,6 +7,8 @@ A tensor's name is a module's name and a role. Roles in the formats known here:
                    . processor.to_q_lora.up (diffusers before 0.22)
     mid            lora_mid                                        (LyCORIS, convolutions)
     hada_*, lokr_* the factors of LoHa and LoKr                    (LyCORIS)
+    oft_blocks     what OFT's rotations are made of; rescale: lengths of rows (kohya, LyCORIS);
+                   alpha is then the limit of all of them together, per row
     diff, diff_b   whole differences of weight and bias; w_norm, b_norm likewise
     alpha          a number; dora_scale, lora_magnitude_vector: DoRA's m
 """
@@ -23,9 +25,20 @@ from typing import Any
 
 from torch import Tensor
 
-from .adapters import PLAIN, Adapter, Full, Hadamard, Kronecker, LowRank, Scale, composed
+from .adapters import (
+    PLAIN,
+    Adapter,
+    Full,
+    Hadamard,
+    Kronecker,
+    LowRank,
+    Orthogonal,
+    Scale,
+    composed,
+)
 from .checkpoint_part import PARTS, locate
 from .errors import CheckpointError
+from .key_map import NO_MAPS, KeyMap, renamed
 from .weights import WeightFile, open_weights
 
 Read = Callable[[str], Tensor]
@@ -47,11 +60,12 @@ ROLES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 FACTORS = re.compile(
-    r"\.((?:hada_(?:w[12]_[ab]|t[12]))|(?:lokr_(?:w[12](?:_[ab])?|t2)))$"
+    r"\.((?:hada_(?:w[12]_[ab]|t[12]))|(?:lokr_(?:w[12](?:_[ab])?|t2))|oft_blocks|rescale)$"
 )  # whose role is their own name
 PROCESSOR = re.compile(r"\.processor\.(to_[qkv]|to_out)$")
 LOW_RANK = ("up", "down")
 LOHA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+OFT, OFT_DIMENSIONS = "oft_blocks", 3  # with four it is BOFT, which is not read
 METADATA = "lora_adapter_metadata"  # what diffusers writes of PEFT's settings, as JSON
 SHOWN = 3
 
@@ -66,7 +80,7 @@ class LoraModule:
 
     @property
     def changes_weight(self) -> bool:
-        return any(role not in ("diff_b", "alpha") for role in self.roles)
+        return any(role not in ("diff_b", "alpha", "rescale") for role in self.roles)
 
     @property
     def changes_bias(self) -> bool:
@@ -85,11 +99,16 @@ class LoraFile:
     def path(self) -> Path:
         return self.file.path
 
-    def size(self, module: LoraModule) -> tuple[int, int]:
-        """(rows, elements) of the weight that a module's change is for, by the file's header."""
+    def size(self, module: LoraModule) -> tuple[int, int | None]:
+        """(rows, elements) of the weight that a module's change is for, by the file's header.
+
+        OFT does not say how long the rows are: None.
+        """
         shapes = {role: self.file.tensors[name].shape for role, name in module.roles.items()}
         if "diff" in shapes:
             return _matrix(shapes["diff"])
+        if OFT in shapes:
+            return shapes[OFT][0] * shapes[OFT][1], None
         if "up" in shapes:
             rows, across = shapes["up"][0], shapes["down"][1:]
             kernel = shapes["mid"][2:] if "mid" in shapes else ()
@@ -101,7 +120,7 @@ class LoraFile:
         first, second = _kronecker_size(shapes, 1), _kronecker_size(shapes, 2)
         return first[0] * second[0], first[1] * second[1]
 
-    def adapter(self, module: LoraModule, read: Read) -> Adapter:
+    def adapter(self, module: LoraModule, read: Read) -> Adapter | Orthogonal:
         """The change of a module's weight; `read` gives tensors of the file by name."""
 
         def get(role: str) -> Tensor:
@@ -112,6 +131,10 @@ class LoraFile:
 
         if "diff" in module.roles:
             return Full(get("diff"))
+        if OFT in module.roles:
+            blocks, alpha = get(OFT), maybe("alpha")
+            limit = 0.0 if alpha is None else float(alpha) * blocks.shape[0] * blocks.shape[1]
+            return Orthogonal(blocks, limit, maybe("rescale"))
         scale = _scale(module, maybe("alpha"))
         if "up" in module.roles:
             return LowRank(get("up"), get("down"), maybe("mid"), scale)
@@ -129,17 +152,17 @@ class LoraFile:
         return None
 
 
-def read_lora(path: Path, *, ckpt: bool = False) -> LoraFile:
-    """Inspect a LoRA file; `ckpt` allows pickles.
+def read_lora(path: Path, *, ckpt: bool = False, maps: Mapping[str, KeyMap] = NO_MAPS) -> LoraFile:
+    """Inspect a LoRA file; `ckpt` allows pickles, `maps` are further layouts of its names.
 
     Raises CheckpointError where it cannot be read, holds half of a change, or is no LoRA: then the
     message says what it holds instead.
     """
-    file = open_weights(path, ckpt=ckpt)
+    file = renamed(open_weights(path, ckpt=ckpt), maps)
     roles: dict[str, dict[str, str]] = {}
     unknown: list[str] = []
     for name in file.tensors:
-        if found := _role(name):
+        if (found := _role(name)) and _is_read(found[1], file.tensors[name].shape):
             roles.setdefault(found[0], {})[found[1]] = name
         else:
             unknown.append(name)
@@ -165,6 +188,10 @@ def _role(name: str) -> tuple[str, str] | None:
     return None
 
 
+def _is_read(role: str, shape: tuple[int, ...]) -> bool:
+    return role != OFT or (len(shape) == OFT_DIMENSIONS and shape[1] == shape[2])
+
+
 def _plain(module: str) -> str:
     """Without the wrapper that diffusers once put around an attention's projections."""
     match = PROCESSOR.search(module)
@@ -177,7 +204,7 @@ def _plain(module: str) -> str:
 def _require_whole(path: Path, module: LoraModule) -> None:
     wanted: tuple[str, ...] = ()
     roles = module.roles
-    if "diff" in roles or not module.changes_weight:
+    if "diff" in roles or OFT in roles or not module.changes_weight:
         return
     if any(role in roles for role in (*LOW_RANK, "mid")):
         wanted = LOW_RANK

@@ -12,6 +12,7 @@ MODULES = (
     "users",
     "internal",
     "extras",
+    "plugins",
     "system",
     "login",
     "page",

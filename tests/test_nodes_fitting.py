@@ -9,8 +9,9 @@ import torch
 from node_support import Painter, painted_model, worth
 
 from nodegraph import NodeGraphError
-from nodes.fitting import GREY, conditions, fit
-from nodes.types import Condition, Conditioning, Latent, Model
+from nodes.diffusion.area import Area as Cells
+from nodes.fitting import conditions, fit
+from nodes.types import Area, Condition, Conditioning, Latent, Model
 
 LATENTS = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
 
@@ -111,58 +112,11 @@ def test_a_model_that_reads_no_tokens_is_given_none() -> None:
     assert empty.context is None
 
 
-def test_a_network_of_as_many_inputs_as_channels_sees_nothing_beside_the_latent() -> None:
-    [condition] = conditions(
-        worth(1.0), painted_model(Painter()), LATENTS, torch.ones(1, 1, 48, 40)
-    )
+def test_what_stands_beside_the_latent_and_the_area_reach_the_driver() -> None:
+    area = Area(width=16, height=24, x=8, y=8)
 
-    assert condition.concat is None
-
-
-def test_an_inpainting_network_without_a_mask_makes_all_of_a_grey_picture() -> None:
-    [condition] = conditions(worth(1.0), inpainting(), LATENTS, None)
+    [condition] = conditions(worth(1.0, area=area), inpainting(), LATENTS, None)
 
     assert condition.concat is not None
     assert condition.concat.shape == (2, 5, 6, 5)
-    assert torch.equal(condition.concat[:, :1], torch.ones(2, 1, 6, 5))
-    assert condition.concat[1, 1:, 3, 2].tolist() == pytest.approx(GREY)
-
-
-def test_an_inpainting_network_of_other_channels_makes_all_of_zeros() -> None:
-    [condition] = conditions(worth(1.0), inpainting(3), LATENTS[:, :3], None)
-
-    assert condition.concat is not None
-    assert torch.equal(condition.concat[:, 1:], torch.zeros(2, 3, 6, 5))
-
-
-def test_an_inpainting_network_sees_the_noise_mask_rounded_and_the_latent() -> None:
-    mask = torch.zeros(1, 1, 48, 40)
-    mask[..., :20] = 1.0
-
-    [condition] = conditions(worth(1.0), inpainting(), LATENTS, mask)
-
-    assert condition.concat is not None
-    hole, kept = condition.concat[:, :1], condition.concat[:, 1:]
-    assert hole[0, 0, 0].tolist() == [1, 1, 0, 0, 0]  # the middle cell is half: rounded to even
-    assert torch.equal(hole[0], hole[1])
-    assert torch.equal(kept, LATENTS)
-
-
-def test_what_the_conditioning_brings_for_inpainting_counts_more_than_the_noise_mask() -> None:
-    kept, hole = torch.randn(1, 4, 6, 5), torch.zeros(1, 1, 6, 5)
-    hole[..., 0, :] = 1
-
-    [condition] = conditions(
-        worth(1.0, kept=kept, hole=hole), inpainting(scale=0.5), LATENTS, torch.ones(1, 1, 6, 5)
-    )
-
-    assert condition.concat is not None
-    assert torch.equal(condition.concat[:, :1], hole.expand(2, 1, 6, 5))
-    assert torch.equal(condition.concat[:, 1:], (kept * 0.5).expand(2, 4, 6, 5))
-
-
-def test_a_masked_picture_of_another_size_is_refused_with_both_sizes() -> None:
-    given = worth(1.0, kept=torch.zeros(1, 4, 8, 8), hole=torch.ones(1, 1, 64, 64))
-
-    with pytest.raises(NodeGraphError, match=r"64 x 64 pixels.*40 x 48 pixels"):
-        conditions(given, inpainting(), LATENTS, None)
+    assert condition.area == Cells(height=3, width=2, top=1, left=1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nodes.diffusion.area import Area
 from nodes.diffusion.hooks import Asked, ControlQuery, Hook
 from nodes.diffusion.inpaint import repeat_to, resize_mask
 
@@ -27,7 +28,8 @@ class Condition:
     `strength`: its weight among the entries of its side. `start_sigma`, `end_sigma`: it is active
     while end_sigma <= σ <= start_sigma. `mask`: where it counts, (H, W) or (B, H, W), resized to
     the latent, times `mask_strength`. `concat`: (1 or B, K, h, w) channels that an inpainting
-    network sees next to x. `hooks`: what else it does to the network, one after the other.
+    network sees next to x. `hooks`: what else it does to the network, one after the other. `area`:
+    the part of x that it is asked about, and counts in; without a mask it fades at its sides.
     """
 
     context: Tensor | None = None
@@ -38,6 +40,7 @@ class Condition:
     mask_strength: float = 1.0
     concat: Tensor | None = None
     hooks: tuple[Hook, ...] = ()
+    area: Area | None = None
 
     def __post_init__(self) -> None:
         if self.context is not None and self.context.ndim != 3:
@@ -49,26 +52,37 @@ class Condition:
         return self.end_sigma <= sigma <= self.start_sigma
 
     def weight(self, x: Tensor) -> float | Tensor:
-        """How much this entry counts, one number or a map shaped like x."""
-        if self.mask is None:
-            return self.strength
-        mask = resize_mask(self.mask, x.shape).to(x.device)
-        return mask * self.mask_strength * self.strength
+        """How much this entry counts: one number, or a map that broadcasts against x."""
+        if self.mask is not None:
+            mask = resize_mask(self.mask, x.shape).to(x.device)
+            return self.whole(self.part(mask) * self.mask_strength * self.strength, x)
+        if self.area is not None:
+            return self.whole(self.area.faded(x) * self.strength, x)
+        return self.strength
+
+    def part(self, x: Tensor) -> Tensor:
+        """What this entry sees of x."""
+        return x if self.area is None else self.area.of(x)
+
+    def whole(self, part: Tensor, x: Tensor) -> Tensor:
+        """`part` at its place in a latent of x's size, among zeros."""
+        return part if self.area is None else self.area.placed(part, x)
 
     def network_input(self, x_t: Tensor) -> Tensor:
-        """x_t with the extra channels of `concat`, (B, C + K, h, w)."""
+        """What is seen of x_t, and beside it the channels of `concat`: (B, C + K, ...)."""
         if self.concat is None:
-            return x_t
+            return self.part(x_t)
         if self.concat.shape[2:] != x_t.shape[2:]:
             raise ValueError(
                 f"concat: expected the size of the latent, {tuple(x_t.shape[2:])}, "
                 f"got {tuple(self.concat.shape[2:])}"
             )
-        return torch.cat([x_t, repeat_to(self.concat, len(x_t)).to(x_t)], dim=1)
+        return self.part(torch.cat([x_t, repeat_to(self.concat, len(x_t)).to(x_t)], dim=1))
 
     def ask(self, x_t: Tensor, t: int, sigma: float, step: int, steps: int) -> Asked:
         """What this entry asks about x_t (B, C, h, w), after its hooks have seen it."""
-        asked = Asked(self.network_input(x_t), t, sigma, step, steps, self.tokens(x_t))
+        seen = self.network_input(x_t)
+        asked = Asked(seen, t, sigma, step, steps, self.tokens(x_t), self.area)
         for hook in self.hooks:
             asked = hook.before(asked)
         return asked

@@ -189,14 +189,15 @@ class Question:
     def _side(
         self, conditions: Sequence[Condition], answers: Iterator[Answer]
     ) -> tuple[Tensor, Tensor | None]:
-        """(x̂_0, log variance) of one side; x̂_0 = 0 where none of its entries is active."""
+        """(x̂_0, log variance) of one side; x̂_0 = 0 where none of its entries has a say."""
         denoised, log_variances = [], []
         for (condition, asked), answer in itertools.islice(answers, len(conditions)):
             output, log_variance = split_variance(answer.to(self.seen.dtype), self.seen.shape[1])
-            x_0 = self.job.model.denoised(output, self.seen, self.sigma)
-            denoised.append(condition.seen_by_hooks(x_0, asked))
+            x_0 = self.job.model.denoised(output, condition.part(self.seen), self.sigma)
+            x_0 = condition.seen_by_hooks(x_0, asked)
+            denoised.append(condition.whole(x_0, self.seen))
             if log_variance is not None:
-                log_variances.append(log_variance)
+                log_variances.append(condition.whole(log_variance, self.seen))
         if not denoised:
             return torch.zeros_like(self.seen), None
         weights = [c.weight(self.seen) for c in conditions]

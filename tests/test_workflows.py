@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from seeded_controlnet import save_seeded
+from seeded_lora import save_seeded_lora
 from torch import Tensor
 
 import nodes
@@ -19,12 +21,17 @@ from nodes.imaging.metadata import metadata_json
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
+CONTROLNETS = ("emoji-edges.safetensors", "emoji-segments.safetensors")  # where none are trained
+LORAS = ("emoji-style.safetensors", "emoji-colour.safetensors")  # likewise
+SIZES = {"regional_prompts": (64, 160)}  # height and width, where not 64 x 64
+PARTS = (slice(0, 48), slice(112, 160))  # of regional_prompts, where one prompt counts
 FEW = 5  # steps; more than the first stage of two_stage has
 
 
 def settings(folder: Path, **options: Any) -> Settings:
     return Settings(
-        models=(ROOT / "models",),
+        models=(ROOT / "models", folder / "models"),
         input=ROOT / "input",
         output=folder / "output",
         temp=folder / "temp",
@@ -37,7 +44,12 @@ def settings(folder: Path, **options: Any) -> Settings:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with Engine(nodes.modules(), settings(tmp_path_factory.mktemp("workflows"))) as made:
+    folder = tmp_path_factory.mktemp("workflows")
+    for seed, name in enumerate(CONTROLNETS):
+        save_seeded(CHECKPOINT, folder / "models" / "controlnet" / name, seed)
+    for seed, name in enumerate(LORAS):
+        save_seeded_lora(CHECKPOINT, folder / "models" / "loras" / name, seed)
+    with Engine(nodes.modules(), settings(folder)) as made:
         assert not made.plugin_errors
         yield made
 
@@ -81,7 +93,7 @@ def test_a_workflow_runs_and_saves_pictures_that_carry_it(engine: Engine, path: 
 
     assert len(saved) == (4 if path.stem == "compare_samplers" else 1)
     for picture in saved:
-        assert pixels(picture).shape == (64, 64, 3)
+        assert pixels(picture).shape == (*SIZES.get(path.stem, (64, 64)), 3)
         assert float(pixels(picture).std()) > 0.1
         texts = metadata_json(picture)
         document = json.loads(path.read_text())
@@ -140,6 +152,15 @@ def test_inpainting_keeps_what_is_not_transparent_and_draws_the_rest_anew(
     assert difference(after[:, 36:], before[:, 36:]) > 3 * kept
 
 
+def test_outpainting_keeps_the_middle_and_draws_the_sides_anew(engine: Engine) -> None:
+    [saved] = pictures(engine, workflow("outpaint"), {"9.steps": FEW})
+
+    middle, given = pixels(saved)[:, 28:36], pixels(ROOT / "input" / "example.png")[:, 28:36]
+    assert float((middle - given).abs().max()) < 1.01 / 255
+    left, grey = pixels(saved)[:, :12], 127 / 255
+    assert float((left - grey).abs().mean()) > 0.2
+
+
 def test_image_to_image_with_no_denoising_gives_the_picture_back(engine: Engine) -> None:
     path = workflow("image_to_image")
 
@@ -179,6 +200,40 @@ def test_ddim_and_euler_agree_and_samplers_with_noise_differ(engine: Engine) -> 
     assert difference(euler, ddpm) > 0.005
 
 
+@pytest.mark.parametrize("name", ["controlnet", "two_controlnets"])
+def test_a_controlnet_at_strength_0_gives_the_picture_without_it(engine: Engine, name: str) -> None:
+    path = workflow(name)
+    applied = {
+        f"{id}.strength": 0.0
+        for id, entry in json.loads(path.read_text()).items()
+        if entry["class_type"] == "ControlNetApplyAdvanced"
+    }
+
+    [with_it] = pictures(engine, path, short(path))
+    [without] = pictures(engine, path, {**short(path), **applied})
+
+    plain = {**short(workflow("text_to_image")), "2.text": "panda"}
+    [never] = pictures(engine, workflow("text_to_image"), plain)
+    assert torch.equal(pixels(without), pixels(never))
+    assert difference(pixels(with_it), pixels(never)) > 0.005
+
+
+def test_loras_can_be_stacked_in_any_order(engine: Engine) -> None:
+    path = workflow("lora_stack")
+    first, second = LORAS
+    swapped = {
+        **{"8.lora_name": second, "8.strength_model": -0.5, "8.strength_clip": 0.0},
+        **{"9.lora_name": first, "9.strength_model": 0.8, "9.strength_clip": 0.8},
+    }
+
+    [one] = pictures(engine, path, short(path))
+    [other] = pictures(engine, path, {**short(path), **swapped})
+    [alone] = pictures(engine, path, {**short(path), "9.strength_model": 0.0})
+
+    assert torch.equal(pixels(one), pixels(other))
+    assert difference(pixels(one), pixels(alone)) > 0.001
+
+
 def test_a_graph_in_the_ecosystems_names_shares_its_results_with_ours(engine: Engine) -> None:
     path = workflow("upscale_latent")
     document = json.loads(path.read_text())
@@ -191,6 +246,18 @@ def test_a_graph_in_the_ecosystems_names_shares_its_results_with_ours(engine: En
 
     assert torch.equal(result["8"][0], ours["8"][0])
     assert {account.status for account in result.accounts} == {"cached"}
+
+
+def test_a_prompt_of_one_region_changes_that_region_most(engine: Engine) -> None:
+    path = workflow("regional_prompts")
+
+    one, other = (
+        pixels(pictures(engine, path, {**short(path), "2.text": text})[0])
+        for text in ("cat face", "soccer ball")
+    )
+
+    left, right = (difference(one[:, part], other[:, part]) for part in PARTS)
+    assert left > 2 * right
 
 
 def test_a_node_that_fails_is_named_with_what_to_do(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from nodes.models.checkpoint_part import PartInfo, build
 from nodes.models.controlnet import ControlNetConfig
 from nodes.models.controlnet_file import inspect_controlnet
 from nodes.models.precision import Precision, choose
+from nodes.models.save import WRITABLE, Piece, Pieces
 from nodes.models.unet_config import skips_of
 from nodes.types import ControlNet
 
@@ -63,6 +64,18 @@ class ControlSource:
         if self.precision.channels_last and tensor.ndim == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
         return tensor
+
+
+def stored_pieces(source: ControlSource) -> Pieces:
+    """Its weights for another file, in the dtypes of the one they come from."""
+    found = source.found
+
+    def piece(name: str, shape: tuple[int, ...]) -> Piece:
+        stored = found.file.tensors[found.sources[name].name].dtype
+        dtype = stored if stored in WRITABLE else source.precision.dtype
+        return Piece(shape, dtype, lambda: read_part_tensor(found, name, dtype=dtype))
+
+    return {name: piece(name, shape) for name, shape in found.shapes.items()}
 
 
 def open_control_net(name: str, context: Context) -> ControlNet:

@@ -97,7 +97,7 @@ def absent_encoder(complaint: str) -> ConditionEncoder:
 
 def config_of(encoder: ConditionEncoder, kind: str, config: type[C]) -> C:
     """The configuration of an encoder that has to be of a kind. NodeGraphError for another kind."""
-    _require_present(encoder)
+    require_present(encoder)
     if encoder.kind != kind or not isinstance(encoder.config, config):
         raise NodeGraphError(
             f"{encoder} does not read what this node gives, which is for the kind {kind}: use the "
@@ -106,14 +106,15 @@ def config_of(encoder: ConditionEncoder, kind: str, config: type[C]) -> C:
     return encoder.config
 
 
-def _require_present(encoder: ConditionEncoder) -> None:
+def require_present(encoder: ConditionEncoder) -> None:
+    """Raises NodeGraphError with the complaint of an absent encoder."""
     if isinstance(encoder.source, AbsentPart):
         raise NodeGraphError(encoder.source.complaint)
 
 
 def encode_any(encoder: ConditionEncoder, value: Any, context: Context) -> Encoded:
     """What the encoder's own kind makes of a value; raises as `encode` does."""
-    _require_present(encoder)
+    require_present(encoder)
     kind = _kind(encoder, context)
     return encode(encoder, partial(kind.prepare, encoder.config, value), context)
 

@@ -248,6 +248,25 @@ def test_nine_input_channels_are_an_inpainting_model(tmp_path: Path, channels: i
     assert info.prediction == "eps"
 
 
+def test_a_depth_network_is_one_of_stable_diffusion_2_that_predicts_eps(
+    tmp_path: Path, deep: Path
+) -> None:
+    """Also where a statistic of its weights would say v."""
+
+    def with_depth(tensors: dict[str, Tensor]) -> None:
+        spread = torch.linspace(-1, 1, len(tensors[TELLTALE])).to(torch.float16)
+        tensors[TELLTALE] = spread
+        name = "model.diffusion_model.input_blocks.0.0.weight"
+        tensors[name] = torch.cat([tensors[name], tensors[name][:, :1]], dim=1)
+
+    info = inspect(changed(deep, tmp_path / "depth.safetensors", {}, with_depth))
+
+    assert info.unet is not None
+    assert (info.unet.in_channels, info.unet.out_channels) == (5, 4)
+    assert (info.family, info.prediction, info.decided_by) == ("sd2", "eps", "depth")
+    assert not info.inpainting
+
+
 # --- eps or v ----------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from nodegraph.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 OURS = {"CheckpointLoaderSimple": "LoadCheckpoint", "CLIPTextEncode": "CLIPEncode"}
-OURS["VAELoader"] = "LoadVAE"
+OURS |= {"VAELoader": "LoadVAE", "ControlNetLoader": "LoadControlNet"}
 OURS |= {"LoraLoader": "LoadLora", "LoraLoaderModelOnly": "LoadLoraModelOnly"}
 
 
@@ -62,12 +62,16 @@ def test_file_ports_choose_from_the_folder_of_their_kind(registry: Registry) -> 
     assert kinds[("CheckpointLoaderSimple", "ckpt_name")] == "checkpoints"
     assert kinds[("DiffusersLoader", "model_path")] == "diffusers"
     assert kinds[("CLIPLoader", "clip_name")] == "text_encoders"
+    assert kinds[("CLIPVisionLoader", "clip_name")] == "clip_vision"
     assert kinds[("VAELoader", "vae_name")] == "vae"
     assert kinds[("UNETLoader", "unet_name")] == "unet"
     assert kinds[("LoraLoader", "lora_name")] == "loras"
     assert kinds[("LoraLoaderModelOnly", "lora_name")] == "loras"
+    assert kinds[("ControlNetLoader", "control_net_name")] == "controlnet"
     assert kinds[("LoadImage", "image")] == "input"
+    assert kinds[("LoadImageMask", "image")] == "input"
     assert kinds[("LoadLatent", "latent")] == "latents"
+    assert kinds[("UpscaleModelLoader", "model_name")] == "upscale_models"
 
 
 def test_the_identity_vae_is_among_the_choices(registry: Registry) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import nodes
 from nodegraph.registry import Registry
-from nodes.types import Condition, Conditioning, Latent, Sampler
+from nodes.types import Area, Attached, ClipVisionOutput, Condition, Conditioning, Latent, Sampler
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,36 @@ def test_a_latent_with_new_samples_is_no_longer_empty_and_keeps_the_rest() -> No
                 (
                     Condition(torch.rand(1, 2, 3), torch.rand(1, 3), 0.5, torch.rand(1, 4, 4)),
                     Condition(None, start=0.25, kept=torch.rand(1, 4, 2, 2), hole=torch.ones(1)),
+                    Condition(
+                        None,
+                        mask_strength=0.25,
+                        end=0.5,
+                        attached=(Attached("strange", {"by": (1, 2.5)}),),
+                        area=Area(0.5, 0.25, 0.1, 0.0, shares=True),
+                        within_mask=True,
+                        depth=torch.rand(1, 1, 3, 5),
+                        edited=torch.rand(1, 4, 3, 5),
+                    ),
+                    Condition(None, area=Area(64, 128, 8, 16)),
                 )
             ),
         ),
+        (
+            "CLIP_VISION_OUTPUT",
+            ClipVisionOutput(torch.rand(1, 3), torch.rand(1, 2, 4), torch.rand(1, 2, 4)),
+        ),
         ("SAMPLER", Sampler("ddim", (("eta", 0.5),), "dynamic", 0.9, "trailing")),
     ],
-    ids=["image", "mask", "sigmas", "latent", "empty latent", "conditioning", "sampler"],
+    ids=[
+        "image",
+        "mask",
+        "sigmas",
+        "latent",
+        "empty latent",
+        "conditioning",
+        "image encoding",
+        "sampler",
+    ],
 )
 def test_a_value_comes_back_from_disk_as_it_was(
     registry: Registry, wire: str, value: object
@@ -94,7 +118,7 @@ def test_a_value_comes_back_from_disk_as_it_was(
     assert_equal(there_and_back(registry, wire, value), value)
 
 
-@pytest.mark.parametrize("wire", ["MODEL", "CLIP", "VAE"])
+@pytest.mark.parametrize("wire", ["MODEL", "CLIP", "VAE", "CLIP_VISION"])
 def test_handles_of_models_are_not_written_to_disk(registry: Registry, wire: str) -> None:
     assert wire in registry.port_types
     assert registry.codec(wire) is None

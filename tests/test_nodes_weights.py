@@ -195,6 +195,20 @@ def test_an_inpainting_network_takes_more_inputs_than_a_latent_has(
     assert (model.channels, model.inputs) == (4, 9)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [(5, 4), (8, 4), (4, 8)], ids=["depth", "editing", "learned variance"]
+)
+def test_a_latent_has_as_many_channels_as_the_network_makes_and_takes(
+    tmp_path: Path, desk: Desk, inputs: int, outputs: int
+) -> None:
+    config = replace(INPAINTING, in_channels=inputs, out_channels=outputs)
+    info = blank_unet(config, tmp_path / "x.safetensors", Declared("sd2"))
+
+    model = as_model(info, desk.context)
+
+    assert (model.channels, model.inputs) == (4, inputs)
+
+
 @pytest.mark.parametrize(("declared", "expected"), [(None, 1.0), (0.5, 0.5)])
 def test_a_network_on_three_channels_without_a_vae_works_on_pixels(
     tmp_path: Path, desk: Desk, declared: float | None, expected: float

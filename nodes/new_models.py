@@ -49,7 +49,7 @@ def new_unet(
     context: Context,
 ) -> Model:
     """An untrained UNet of latent diffusion (arXiv:2112.10752), or of DDPM on pixels."""
-    config = _or_say(
+    config = or_say(
         lambda: UNetConfig(
             in_channels=latent_channels + extra_inputs,
             out_channels=latent_channels * (2 if learned_variance else 1),
@@ -84,7 +84,7 @@ def new_autoencoder(
     context: Context,
 ) -> Vae:
     """An untrained autoencoder of latent diffusion (KL-regularised)."""
-    config = _or_say(
+    config = or_say(
         lambda: VAEConfig(
             channels=channels,
             channel_mult=numbers(multipliers, "multipliers"),
@@ -110,7 +110,7 @@ def new_text_encoder(
     context: Context,
 ) -> Clip:
     """An untrained text transformer of CLIP's kind, with CLIP's tokens."""
-    config = _or_say(
+    config = or_say(
         lambda: CLIPConfig(
             vocab=VOCABULARY,
             width=width,
@@ -137,8 +137,8 @@ def numbers(text: str, port: str) -> tuple[int, ...]:
         ) from None
 
 
-def _or_say(make: Callable[[], C]) -> C:
-    """An architecture, or what is wrong with it as the node's error."""
+def or_say(make: Callable[[], C]) -> C:
+    """An architecture, or what is wrong with it as the node's error (NodeGraphError)."""
     try:
         return make()
     except ArchitectureError as fault:
@@ -149,6 +149,11 @@ def _made(
     context: Context, what: tuple[object, ...], save: Callable[[Path], None]
 ) -> CheckpointInfo:
     """The file of an untrained network, written unless it is there."""
+    return inspect(untrained(context, what, save))
+
+
+def untrained(context: Context, what: tuple[object, ...], save: Callable[[Path], None]) -> Path:
+    """Where the file of an untrained network is, written unless it is there."""
     folder = context.need_folders().cache
     if folder is None:
         raise NodeGraphError("untrained networks are files in the cache folder: set one")
@@ -156,4 +161,4 @@ def _made(
     path = folder / "untrained" / f"{key}.safetensors"
     if not path.is_file():
         save(path)
-    return inspect(path)
+    return path

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from nodegraph import Context, ModelSource, NodeGraphError
+from nodes.control_weights import ControlSource
 from nodes.models.checkpoint_info import inspect
 from nodes.models.clip import CLIPText
 from nodes.models.precision import Precision
 from nodes.models.save import save_original
 from nodes.models.unet import UNet
 from nodes.models.vae import VAE
+from nodes.part_source import FileSource
 from nodes.patching import known
 from nodes.training.conditioning import Conditioner, Encoded, Fixed
 from nodes.training.dataset import Dataset
@@ -40,7 +42,9 @@ M = TypeVar("M", bound=nn.Module)
 
 def network_of(source: ModelSource, kind: type[M], context: Context, *, learns: bool) -> M:
     """A network of its own in float32 on the run's device; `learns`: it is to be trained."""
-    made = replace(known(source), precision=Precision(torch.float32))
+    if not isinstance(source, (FileSource, ControlSource)):
+        source = known(source)
+    made = replace(source, precision=Precision(torch.float32, channels_last=True))
     module = made.load().to(context.device)
     if not isinstance(module, kind):
         raise NodeGraphError(f"a {type(module).__name__} cannot be trained as a {kind.__name__}")
@@ -156,4 +160,4 @@ def same_width(model: Model, condition: Conditioner | None) -> None:
             "condition encoder"
         )
     if model.context is None and condition is not None:
-        raise NodeGraphError("the model reads no tokens: leave clip unconnected")
+        raise NodeGraphError("the model reads no tokens: leave clip and encoder unconnected")

@@ -19,6 +19,7 @@ from nodegraph import Context, NodeGraphError
 from nodes.imaging.pixels import quantise
 from nodes.models.atomic import replacing
 from nodes.training.curve import loss_curve
+from nodes.training.dataset import DatasetError
 from nodes.training.loop import Diverged, Lesson, Step, Trainer, Watch
 from nodes.training.recipe import Recipe
 from nodes.training.state import RunError, RunFolder
@@ -47,7 +48,8 @@ def train(
     """Run a lesson to its end, going on from an earlier, stopped run of the same work.
 
     Reports each step, shows what is drawn, and leaves a loss curve and a report. Raises Cancelled
-    once the state is saved; NodeGraphError for a run that diverged or a damaged directory.
+    once the state is saved; NodeGraphError for a run that diverged, a damaged directory, or
+    data that cannot be used.
     """
     folder = run_folder(what, context)
     context.need_models().free(context.device)
@@ -55,7 +57,7 @@ def train(
     try:
         trainer = Trainer(lesson, recipe, folder, context.device)
         trainer.run(watch)
-    except (Diverged, RunError) as fault:
+    except (Diverged, RunError, DatasetError) as fault:
         raise NodeGraphError(str(fault)) from fault
     history = folder.history()
     _leave(what, recipe, folder, history, context)

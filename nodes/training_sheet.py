@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 from nodegraph import Context
 from nodes.models.clip import CLIPText
 from nodes.models.vae import VAE
 from nodes.training.chance import Chance
-from nodes.training.drawing import draw, grid
+from nodes.training.drawing import Network, draw, grid
 from nodes.training.texts import encoding, token_ids
 from nodes.types import Clip, Model, Vae
 
@@ -24,13 +26,16 @@ COLUMNS = 8
 class Sheet:
     """Draws the prompts, one picture each, always from the same noise.
 
-    unet, text: the networks that learn; `text` None: the text encoder of `clip` does not.
+    network: (x_t, t, tokens) -> its output, with the weights as they are.
+    text:    the text encoder that learns along; None: that of `clip` is used as it is.
+    sensed:  gives (P + 1, L, D), what a condition encoder tells beside each prompt, at the end what
+             stands for nothing.
     """
 
     model: Model
     vae: Vae | None
     clip: Clip | None
-    unet: nn.Module
+    network: Network
     text: CLIPText | None
     prompts: tuple[str, ...]
     resolution: int
@@ -38,14 +43,19 @@ class Sheet:
     guidance: float = 3.0
     steps: int = 20
     seed: int = field(default=0)
+    sensed: Callable[[], Tensor] | None = None
 
     def __call__(self) -> Tensor:
         """(1, 3, H, W) in [−1, 1]: all pictures on one sheet."""
-        side = self.resolution // self.model.factor
+        return grid(self.pictures(), COLUMNS)[None]
+
+    def pictures(self) -> Tensor:
+        """(P, 3, H, W) in [−1, 1], on the host."""
+        side = self.resolution // (self.model if self.vae is None else self.vae).factor
         shape = (len(self.prompts) or UNPROMPTED, self.model.channels, side, side)
         tokens = self._tokens()
         x_0 = draw(
-            self.unet,
+            self.network,
             self.model.sampling,
             shape,
             Chance(self.seed),
@@ -55,9 +65,16 @@ class Sheet:
             steps=self.steps,
             device=self.context.device,
         )
-        return grid(self._pixels(x_0 / self.model.scale).clamp(-1, 1).cpu(), COLUMNS)[None]
+        return self._pixels(x_0 / self.model.scale).clamp(-1, 1).cpu()
 
     def _tokens(self) -> Tensor | None:
+        """(P + 1, T, D): what is said to each picture, and what stands for nothing."""
+        found = [] if self.sensed is None else [self.sensed()]
+        captions = self._captions()
+        found = found if captions is None else [captions, *found]
+        return torch.cat(found, dim=1) if found else None
+
+    def _captions(self) -> Tensor | None:
         """(P + 1, T, D): each prompt's tokens, and the empty prompt's."""
         if self.clip is None or self.model.context is None:
             return None
@@ -87,3 +104,20 @@ class Sheet:
         with self.context.need_models().lease(self.vae.source, self.context.device) as module:
             assert isinstance(module, VAE)
             return module.decode(latents.to(next(module.parameters()).dtype)).float()
+
+
+@dataclass(frozen=True, eq=False)
+class HintSheet:
+    """A sheet with the hints that steered it in a row above.
+
+    hints: (P, 3, H, W) in [0, 1].
+    """
+
+    sheet: Sheet
+    hints: Tensor
+
+    def __call__(self) -> Tensor:
+        """(1, 3, H, W) in [−1, 1]."""
+        pictures = self.sheet.pictures()
+        above = interpolate(self.hints, size=pictures.shape[2:], mode="area") * 2 - 1
+        return grid(torch.cat([above.cpu(), pictures]), len(pictures))[None]

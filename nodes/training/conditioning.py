@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from nodes.models.encoders import TokenEncoder
 from nodes.training.chance import Chance
 
 
@@ -72,6 +73,28 @@ class Encoded:
         inputs = self.inputs[[self.rows[i] for i in examples]].to(self.device)
         missing = dropped.to(inputs.device).view(-1, *[1] * (inputs.ndim - 1))
         return self.encode(self.encoder, torch.where(missing, self.empty.to(inputs), inputs))
+
+
+@dataclass(frozen=True, eq=False)
+class Sensed:
+    """Tokens τ_θ(y) of a condition encoder that learns as well (arXiv:2112.10752, §3.3).
+
+    read: (examples, chance) -> y, what the encoder reads. A dropped example's tokens are τ_θ(∅).
+    """
+
+    name: str
+    encoder: TokenEncoder
+    read: Callable[[Sequence[int], Chance], Tensor]
+    device: str = "cpu"
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {self.name: self.encoder}
+
+    def tokens(self, examples: tuple[int, ...], chance: Chance, dropped: Tensor) -> Tensor:
+        y = self.read(examples, chance).to(self.device)
+        missing = dropped.to(y.device).view(-1, 1, 1)
+        return torch.where(missing, self.encoder.null(y), self.encoder(y))
 
 
 @dataclass(frozen=True, eq=False)

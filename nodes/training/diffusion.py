@@ -51,18 +51,19 @@ class DiffusionLesson:
         more = {} if self.condition is None else self.condition.modules
         return {**self.trained, **more}
 
-    def loss(self, examples: tuple[int, ...], chance: Chance) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, examples: tuple[int, ...], chance: Chance) -> tuple[Tensor, dict[str, Tensor]]:
         x_0 = self.data.batch(examples, chance).to(self.device).float() * self.scale
         draw = Draw.of(x_0, self.objective.T, chance)
-        found = self.objective(self._network(examples, chance), x_0, draw)
-        figures = {"simple": found.simple.mean().item()}
+        found = self.objective(self.network(examples, chance), x_0, draw)
+        figures = {"simple": found.simple.mean()}
         if found.bound is not None:
-            figures["bound"] = found.bound.mean().item()
+            figures["bound"] = found.bound.mean()
         return found.total, figures
 
-    def _network(
+    def network(
         self, examples: tuple[int, ...], chance: Chance
     ) -> Callable[[Tensor, Tensor], Tensor]:
+        """(x_t, t) -> the UNet's answer, told what there is to say of these examples."""
         tokens = None
         if self.condition is not None:
             without = dropped(len(examples), self.drop, chance)
@@ -92,6 +93,6 @@ def loss_by_time(
     for part in range(buckets):
         draw = Draw.of(x_0, T // buckets, chance.at(part))
         t = draw.t + part * (T // buckets)
-        told = replace(lesson, drop=0.0)._network(examples, chance)
+        told = replace(lesson, drop=0.0).network(examples, chance)
         found.append(plain(told, x_0, Draw(t, draw.eps)).simple.mean().item())
     return found

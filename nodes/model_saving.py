@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from nodegraph import Context, ModelSource, NodeGraphError, Number, Shown, Tip, node
+from nodes.control_weights import ControlSource, stored_pieces
 from nodes.extracting import differences
 from nodes.models.checkpoint_metadata import Declared, write_metadata
 from nodes.models.clip_config import CLIPConfig, Family
-from nodes.models.save import UNET, VAE_PREFIX, Written, below, text_below
+from nodes.models.controlnet_file import POOLED
+from nodes.models.save import CONTROL, UNET, VAE_PREFIX, Written, below, text_below
 from nodes.models.unet_config import UNetConfig
 from nodes.patching import weights_of
-from nodes.types import Clip, Model, Vae
-from nodes.writing import declared_of, pieces_of, save_weights
+from nodes.types import Clip, ControlNet, Model, Vae
+from nodes.writing import SUFFIX, declared_of, pieces_of, save_weights
 
 CATEGORY = "advanced/model_merging"
 
@@ -59,6 +61,28 @@ def vae_save(vae: Vae, filename_prefix: str = "vae/ComfyUI_vae", *, context: Con
     """Write a VAE on its own, for LoadVAE."""
     entries = list(below("", pieces_of(_source(vae))))
     return save_weights(entries, {}, filename_prefix, context)
+
+
+@node("ControlNetSave", category=CATEGORY, display_name="Save ControlNet")
+def control_net_save(
+    control_net: ControlNet,
+    filename_prefix: str = "controlnet/ComfyUI",
+    *,
+    context: Context,
+) -> Shown:
+    """Write a ControlNet on its own in the original layout, for LoadControlNet."""
+    source = control_net.source
+    if not isinstance(source, ControlSource):
+        raise NodeGraphError("only a ControlNet that comes from a file can be saved")
+    if source.config.pooled:
+        context.warn(
+            "this ControlNet adds means over the grid, which readers know by the file's name: "
+            f"let it end in {POOLED[0]}{SUFFIX}"
+        )
+    metadata = write_metadata(Declared(), source.config.unet, None)
+    return save_weights(
+        list(below(CONTROL, stored_pieces(source))), metadata, filename_prefix, context
+    )
 
 
 @node("LoraSave", category="_for_testing", display_name="Extract and Save LoRA")

@@ -18,7 +18,7 @@ def training_recipe(
     batch: Annotated[int, Number(min=1, max=65536), Tip("examples seen at once")] = 16,
     rate: Annotated[float, Number(min=0.0, max=1.0, step=1e-6, round=False)] = 3e-4,
     warmup: Annotated[int, Number(min=0, max=1_000_000), Tip("steps up to the rate")] = 100,
-    optimizer: Literal["adamw", "adam", "radam", "nadam", "adafactor", "sgd"] = "adamw",
+    optimizer: Literal["adamw", "adam", "radam", "nadam", "adafactor", "sgd", "rmsprop"] = "adamw",
     seed: Annotated[int, Seed()] = 0,
     *,
     accumulate: Annotated[int, Number(min=1, max=1024), Tip("batches in a step")] = 1,

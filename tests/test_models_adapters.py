@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from nodes.models.adapters import Full, Hadamard, Kronecker, LowRank, Scale, change, composed
+from nodes.models.adapters import (
+    Full,
+    Hadamard,
+    Kronecker,
+    LowRank,
+    Orthogonal,
+    Scale,
+    cayley,
+    change,
+    composed,
+)
 
 
 def rand(*shape: int) -> Tensor:
@@ -126,3 +137,68 @@ def test_a_block_of_rows_gets_its_part_of_the_change() -> None:
         whole = change(W, adapter, magnitude, 0, 1)
         parts = [change(W[2 * i : 2 * i + 2], adapter, magnitude, i, 3) for i in range(3)]
         near(torch.cat(parts), whole)
+
+
+# -- OFT -------------------------------------------------------------------------------------------
+
+
+def by_numpy(blocks: Tensor, W: Tensor, limit: float) -> Tensor:
+    """R_1^T ... R_k^T on the blocks of W's rows, in double precision, with inverses."""
+    B = blocks.double().numpy()
+    Q = B - B.transpose(0, 2, 1)
+    length = np.sqrt((Q**2).sum())
+    if 0 < limit < length:
+        Q = Q * limit / length
+    identity = np.eye(Q.shape[1])
+    rows = W.double().numpy().reshape(len(B), len(identity), -1)
+    turned = [
+        ((identity + q) @ np.linalg.inv(identity - q)).T @ w for q, w in zip(Q, rows, strict=True)
+    ]
+    return torch.from_numpy(np.stack(turned)).reshape(W.shape).float()
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.5, 100.0])
+@pytest.mark.parametrize("shape", [(6, 4), (6, 2, 3, 3)])
+def test_oft_turns_blocks_of_rows(shape: tuple[int, ...], limit: float) -> None:
+    W, blocks = rand(*shape), 0.4 * rand(2, 3, 3)
+
+    found = change(W, Orthogonal(blocks, limit), None, 0, 1)
+
+    near(W + found, by_numpy(blocks, W, limit))
+    assert found.abs().max() > 0.05
+    for rows in (slice(0, 3), slice(3, 6)):  # every angle and length between rows' columns stays
+        before, after = W[rows].flatten(1), (W + found)[rows].flatten(1)
+        near(after.T @ after, before.T @ before)
+
+
+def test_a_limit_is_one_for_all_blocks_together() -> None:
+    blocks = rand(2, 3, 3)
+    Q = blocks - blocks.mT
+
+    R = cayley(blocks, 0.25)
+
+    back = torch.linalg.solve(R + torch.eye(3), R - torch.eye(3))  # Q of R
+    near(back, 0.25 * Q / torch.linalg.vector_norm(Q))
+
+
+def test_oft_of_zeros_changes_nothing_to_the_bit() -> None:
+    W = rand(6, 4)
+
+    assert not change(W, Orthogonal(torch.zeros(2, 3, 3), 1.0), None, 0, 1).any()
+
+
+def test_oft_may_scale_each_row_as_well() -> None:
+    W, scale = rand(6, 2, 3, 3), rand(6, 1, 1, 1)
+
+    found = change(W, Orthogonal(torch.zeros(2, 3, 3), 0.0, scale), None, 0, 1)
+
+    near(found, scale * W - W)
+
+
+def test_a_part_of_the_rows_is_turned_as_it_is_in_the_whole() -> None:
+    W, adapter = rand(12, 3), Orthogonal(rand(6, 2, 2), 2.0, rand(12, 1))
+
+    whole = change(W, adapter, None, 0, 1)
+
+    parts = [change(W[4 * i : 4 * i + 4], adapter, None, i, 3) for i in range(3)]
+    near(torch.cat(parts), whole)

@@ -10,7 +10,7 @@ import torch
 from lora_files import write
 from torch import Tensor
 
-from nodes.models.adapters import Adapter
+from nodes.models.adapters import Adapter, Orthogonal
 from nodes.models.errors import CheckpointError
 from nodes.models.lora_file import LoraFile, read_lora
 
@@ -205,6 +205,32 @@ def test_whole_differences_of_weight_and_bias(tmp_path: Path) -> None:
     assert lora.size(first) == (OUT, OUT * IN)
     with lora.file.reader() as get:
         torch.testing.assert_close(lora.adapter(first, get).product(), rand(OUT, IN))
+
+
+@pytest.mark.parametrize(("alpha", "limit"), [(None, 0.0), (0.0, 0.0), (0.01, 0.06)])
+def test_ofts_alpha_is_a_limit_for_each_row(
+    tmp_path: Path, alpha: float | None, limit: float
+) -> None:
+    more = {} if alpha is None else {"m.alpha": torch.tensor(alpha)}
+    blocks = rand(3, 2, 2)
+
+    lora = read(tmp_path, {"m.oft_blocks": blocks, "m.rescale": rand(OUT, 1), **more})
+
+    found = only(lora)[1]
+    assert isinstance(found, Orthogonal)
+    assert found.limit == pytest.approx(limit)
+    assert torch.equal(found.generators, blocks)
+    assert found.rescale is not None
+    assert torch.equal(found.rescale, rand(OUT, 1))
+    assert lora.size(lora.modules["m"]) == (OUT, None)
+
+
+def test_boft_is_not_read(tmp_path: Path) -> None:
+    boft = {"m.oft_blocks": rand(2, 3, 2, 2), "m.alpha": torch.tensor(0.0), "m.rescale": rand(6, 1)}
+
+    lora = read(tmp_path, {**pair("n"), **boft})
+
+    assert (set(lora.modules), lora.unknown) == ({"n"}, ("m.oft_blocks",))
 
 
 def test_tensors_without_a_role_are_listed(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from tiny_pipelines import Family, save_file, save_folder, tiny
 from torch import Tensor
 
 from nodegraph import Cancelled, NodeGraphError, Shown
+from nodes.control_weights import ControlSource
+from nodes.controlnet import load_control_net
 from nodes.diffusion.prediction import ModelSampling
 from nodes.diffusion.schedule import NoiseSchedule, cosine, scaled_linear, zero_terminal_snr
 from nodes.loaders import Checkpoint, clip_loader, load_checkpoint, load_vae, unet_loader
@@ -27,7 +29,18 @@ from nodes.merging import (
     model_merge_simple,
     model_merge_subtract,
 )
-from nodes.model_saving import checkpoint_save, clip_save, lora_save, model_save, vae_save
+from nodes.model_saving import (
+    checkpoint_save,
+    clip_save,
+    control_net_save,
+    lora_save,
+    model_save,
+    vae_save,
+)
+from nodes.models.controlnet import ControlNet as ControlNetwork
+from nodes.models.fresh import fresh_unet
+from nodes.models.save import save_control_net
+from nodes.models.unet_config import UNetConfig
 from nodes.sampling import ksampler
 from nodes.text import clip_encode
 from nodes.types import Latent, Vae
@@ -305,3 +318,64 @@ def test_nothing_to_extract_is_an_error(desk: Desk, differs: bool) -> None:
 
     with pytest.raises(NodeGraphError, match=says):
         lora_save(lora_type="standard", model_diff=nothing, context=desk.context)
+
+
+# -- ControlNets -----------------------------------------------------------------------------------
+
+
+def control_net(desk: Desk, name: str, dtype: torch.dtype = torch.float16) -> Path:
+    """A small one, as a file in the models folder."""
+    network = fresh_control()
+    save_control_net(desk.place("controlnet", name), network, dtype=dtype)
+    return desk.place("controlnet", name)
+
+
+def fresh_control() -> ControlNetwork:
+    unet = fresh_unet(
+        UNetConfig(
+            in_channels=4,
+            out_channels=4,
+            model_channels=32,
+            channel_mult=(1, 2),
+            num_res_blocks=(1, 1),
+            transformer_depth=(1, 1),
+            middle_depth=1,
+            context_dim=64,
+            num_heads=4,
+        ),
+        seed=1,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return ControlNetwork.from_unet(unet)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_saved_controlnet_has_the_tensors_and_heads_of_the_file_it_comes_from(
+    desk: Desk, dtype: torch.dtype
+) -> None:
+    given = control_net(desk, "lines.safetensors", dtype)
+    opened = load_control_net("lines.safetensors", context=desk.context)
+
+    [file] = control_net_save(opened, "controlnet/again", context=desk.context).files
+
+    before, after = load_file(given), load_file(desk.path(file))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert {tensor.dtype for tensor in after.values()} == {dtype}
+    desk.path(file).rename(desk.place("controlnet", "again.safetensors"))
+    again = load_control_net("again.safetensors", context=desk.context)
+    assert isinstance(again.source, ControlSource)
+    assert again.source.config == opened.source.config  # type: ignore[attr-defined]
+
+
+def test_of_a_controlnet_that_adds_means_it_is_told_how_its_file_must_be_called(
+    desk: Desk,
+) -> None:
+    control_net(desk, "a_shuffle.safetensors")
+    opened = load_control_net("a_shuffle.safetensors", context=desk.context)
+
+    control_net_save(opened, "controlnet/plain", context=desk.context)
+
+    [said] = desk.warnings
+    assert said.endswith("let it end in _shuffle.safetensors")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nodes.diffusion.prediction import ModelSampling, PredictionKind, noised, x0_from
 from nodes.diffusion.schedule import NoiseSchedule, betas_of, linear, scaled_linear
 from nodes.training.chance import Chance
-from nodes.training.simple_loss import Draw, SimpleLoss, min_snr
+from nodes.training.simple_loss import Distance, Draw, SimpleLoss, min_snr
 from nodes.training.variational import (
     Posterior,
     bits_per_dimension,
@@ -33,6 +33,29 @@ def optimal_output(kind: PredictionKind, x_t: Tensor, alpha_bar: Tensor, s: floa
     eps = (x_t - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt()
     v = alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x_0
     return {"eps": eps, "v": v, "x0": x_0}[kind]
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected"),
+    [
+        ("mse", [0.25, 9.0]),
+        ("l1", [0.5, 3.0]),
+        ("huber", [0.125, 2.5]),  # d²/2 up to 1, |d| − 1/2 beyond
+        ("smooth_l1", [0.125, 2.5]),
+    ],
+)
+def test_the_distance_of_answer_and_target_may_be_another(
+    distance: Distance, expected: list[float]
+) -> None:
+    x_0, away = torch.zeros(2, 3), torch.tensor([[0.5], [-3.0]])
+    draw = Draw(torch.tensor([10, 20]), torch.ones(2, 3))
+
+    found = SimpleLoss(sampling(), distance=distance)(
+        lambda x_t, t: 1 + away.expand(2, 3), x_0, draw
+    )
+
+    assert found.simple.tolist() == pytest.approx(expected)
+    assert found.total.item() == pytest.approx(sum(expected) / 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,6 +8,8 @@ matrix (out, in h w). Everything is float32.
     LoCon  with a middle M (r, r, h, w): s sum_mn B_om M_mnhw A_ni
     LoHa   \delta W = s (B_1 A_1) * (B_2 A_2), element by element  (arXiv:2108.06098, eq. 3)
     LoKr   \delta W = s C_1 (x) C_2, Kronecker's product           (arXiv:2212.10650)
+    OFT    \delta W = R^T W - W, R of k orthogonal blocks on its diagonal
+                                                                   (arXiv:2306.07280, eq. 4)
     DoRA   \delta W = m V / ||V|| - W, V = W + \delta W of any of the above
                                                                    (arXiv:2402.09353, eq. 5)
 """
@@ -102,15 +104,58 @@ class Kronecker:
         return s * torch.kron(c1.contiguous(), self.c2.contiguous())
 
 
+@dataclass(frozen=True, eq=False)
+class Orthogonal:
+    """OFT: k equal blocks of W's rows, each turned by its own R; then scaled row by row.
+
+    generators: (k, b, b), the B_i of `cayley`; k b rows in all. limit: its longest Q; 0: any.
+    rescale:    (k b, 1, ...), None for a change that keeps every angle and length.
+    """
+
+    generators: Tensor
+    limit: float = 0.0
+    rescale: Tensor | None = None
+
+    def change(self, W: Tensor, block: int, blocks: int) -> Tensor:
+        """\\delta W of the `block`-th of `blocks` equal parts of the rows; k is a multiple."""
+        R = _part(cayley(self.generators, self.limit), block, blocks)
+        made = turned(W, R)
+        if self.rescale is not None:
+            made = _part(self.rescale, block, blocks).reshape(-1, *(1,) * (W.ndim - 1)) * made
+        return made - W
+
+
+def cayley(generators: Tensor, limit: float = 0.0) -> Tensor:
+    """R_i = (I + Q_i)(I - Q_i)^-1, orthogonal, of Q_i = B_i - B_i^T; (k, b, b) both.
+
+    Where the norm of all Q together exceeds `limit`, they are brought down to it; 0: never.
+    Zeros give the identity exactly.
+    """
+    Q = generators - generators.mT
+    if limit > 0:
+        Q = Q * (limit / torch.linalg.vector_norm(Q).clamp_min(limit))
+    identity = torch.eye(Q.shape[-1], dtype=Q.dtype, device=Q.device).expand_as(Q)
+    return torch.linalg.solve(identity - Q, identity + Q)  # the two commute
+
+
+def turned(W: Tensor, R: Tensor) -> Tensor:
+    """R_i^T on the i-th of equal blocks of W's rows; R (k, b, b)."""
+    rows = W.reshape(len(R), R.shape[-1], -1)
+    return (R.mT.to(W.dtype) @ rows).view_as(W)
+
+
 def change(
-    W: Tensor, adapter: Adapter, magnitude: Tensor | None, block: int, blocks: int
+    W: Tensor, adapter: Adapter | Orthogonal, magnitude: Tensor | None, block: int, blocks: int
 ) -> Tensor:
     """\\delta W, shaped like W, at strength 1.
 
     magnitude:     DoRA's m: (out, 1, ...) or, over columns, (1, in, ...); None without DoRA.
     block, blocks: W is the `block`-th of `blocks` equal parts of the rows the adapter is for.
     """
-    delta = _part(adapter.product(), block, blocks).reshape(W.shape)
+    if isinstance(adapter, Orthogonal):
+        delta = adapter.change(W, block, blocks)
+    else:
+        delta = _part(adapter.product(), block, blocks).reshape(W.shape)
     if magnitude is None:
         return delta
     V = W + delta

@@ -4,6 +4,7 @@ A name is a prefix, which tells the part, and a module's path in one of its layo
 underscores in some formats:
 
 * kohya-ss/sd-scripts:  `lora_unet_down_blocks_0_attentions_0_...`, `lora_te_text_model_encoder_...`
+                        (OFT: `oft_unet_`)
 * diffusers and PEFT:   `unet.down_blocks.0.attentions.0...`, `text_encoder.text_model.encoder...`
 * ComfyUI's own:        `diffusion_model.input_blocks.1.1...`, `text_encoders.clip_l.transformer...`
 
@@ -28,6 +29,7 @@ from .unet_config import UNetConfig
 PREFIXES: Mapping[Part, tuple[str, ...]] = {
     "unet": (
         "lora_unet_",
+        "oft_unet_",
         "unet.",
         "diffusion_model.",
         "model.diffusion_model.",
@@ -95,6 +97,18 @@ def targets_of(config: Config) -> Targets:
     for path, targets in _paths(config):
         found.setdefault(flattened(path), targets)
     return MappingProxyType(found)
+
+
+def written_paths(config: Config) -> Mapping[str, str]:
+    """Our module -> its path as files name it: diffusers', or ours if that has none."""
+    paths = {module: module for module in _modules(config)}
+    if not isinstance(config, UNetConfig):
+        return paths
+    try:
+        names = keys_unet.to_diffusers(config)
+    except ArchitectureError:
+        return paths
+    return {module: names[f"{module}.weight"].removesuffix(".weight") for module in paths}
 
 
 def _paths(config: Config) -> Iterator[tuple[str, tuple[Target, ...]]]:

@@ -9,7 +9,7 @@ from math import prod
 from .checkpoint_part import PARTS, Part
 from .derived import Use, Weights
 from .errors import CheckpointError
-from .lora_file import LoraFile, LoraModule
+from .lora_file import OFT, LoraFile, LoraModule
 from .lora_keys import Target, part_of, targets_of
 
 
@@ -69,8 +69,13 @@ def _changed(lora: LoraFile, module: LoraModule, target: Target, weights: Weight
 
 
 def _separable(lora: LoraFile, module: LoraModule, target: Target) -> bool:
-    """Whether rows of it can be had alone: lengths of whole columns need all of the rows."""
-    if target.blocks == 1 or "dora_scale" not in module.roles:
+    """Whether rows of it can be had alone: lengths of whole columns need all of the rows, and what
+    turns rows of two of the parts together needs both."""
+    if target.blocks == 1:
+        return True
+    if OFT in module.roles and lora.file.tensors[module.roles[OFT]].shape[0] % target.blocks:
+        return False
+    if "dora_scale" not in module.roles:
         return True
     return lora.file.tensors[module.roles["dora_scale"]].shape[0] != 1
 
@@ -78,13 +83,14 @@ def _separable(lora: LoraFile, module: LoraModule, target: Target) -> bool:
 def _require_size(
     lora: LoraFile,
     module: LoraModule,
-    size: tuple[int, int],
+    size: tuple[int, int | None],
     target: Target,
     weights: Weights,
     name: str,
 ) -> None:
     shape = weights.shapes[name]
     expected = (shape[0] * target.blocks, prod(shape) * target.blocks)
+    size = (size[0], expected[1] if size[1] is None else size[1])
     if size != expected:
         made = [f"{rows} x {elements // max(rows, 1)}" for rows, elements in (size, expected)]
         raise CheckpointError(

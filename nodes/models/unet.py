@@ -156,7 +156,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.flatten(0, 1)  # (B, L, C) -> (B L, C)
-        # where a gradient is wanted all activations stay, and parts would only be put together again
+        # where a gradient is wanted all activations stay, and parts would only be joined again
         if x.device.type != "cpu" or len(rows) <= CPU_ROWS or x.requires_grad:
             return self.net(x)
         return torch.cat([self.net(part) for part in torch.split(rows, CPU_ROWS)]).view(x.shape)

@@ -6,6 +6,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image as Pictures
+from torch import Tensor
+
 SMOOTHING = 50  # parts of a run that each point of the smooth line is a mean over
 
 
@@ -36,6 +41,13 @@ def loss_curve(history: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
     return file.getvalue()
 
 
+def curve_picture(history: Sequence[Mapping[str, Any]], title: str = "") -> Tensor:
+    """The same as an image (1, 480, 960, 3) in [0, 1]."""
+    with Pictures.open(io.BytesIO(loss_curve(history, title))) as picture:
+        rgb = np.asarray(picture.convert("RGB"))
+    return torch.from_numpy(rgb / np.float32(255))[None]
+
+
 def running_mean(values: Sequence[float]) -> list[float]:
     """At each place the mean of the last values, of a fiftieth of them all and at least one."""
     window = max(len(values) // SMOOTHING, 1)
@@ -44,3 +56,23 @@ def running_mean(values: Sequence[float]) -> list[float]:
         total += value - (values[i - window] if i >= window else 0.0)
         found.append(total / min(i + 1, window))
     return found
+
+
+def loss_by_time_picture(losses: Sequence[float], T: int, title: str = "") -> bytes:
+    """A PNG of 960 x 480 pixels: a bar for the loss in each of equal parts of the times 0 to T.
+
+    Needs matplotlib (an ImportError says so).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 4.8), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    width = T / len(losses)
+    starts = [part * width for part in range(len(losses))]
+    axes.bar(starts, losses, width=0.9 * width, align="edge", color="#1f4e8c")
+    axes.set(xlabel="time", ylabel="squared error", title=title, xlim=(0, T))
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

@@ -31,6 +31,8 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.
             return torch.optim.NAdam(groups, **adam, decoupled_weight_decay=True)
         case "adafactor":
             return torch.optim.Adafactor(groups, lr=recipe.rate)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups, lr=recipe.rate)
         case _:
             return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.betas[0])
 
@@ -50,9 +52,14 @@ def state_of(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[
 def restore(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
 ) -> None:
-    """Put back what `state_of` gave."""
+    """Put back what `state_of` gave, laid out as the parameters are."""
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **numbers}.items():
         number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    for parameter, entries in optimizer.state.items():
+        for name, value in entries.items():
+            # fused steps walk weights and moments side by side: they must lie alike in memory
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                entries[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

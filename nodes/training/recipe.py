@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-OPTIMIZERS = ("adamw", "adam", "radam", "nadam", "adafactor", "sgd")
+OPTIMIZERS = ("adamw", "adam", "radam", "nadam", "adafactor", "sgd", "rmsprop")
 Arithmetic = Literal["fp32", "bf16", "fp16"]
 
 

@@ -3,16 +3,19 @@
     repeat  x_0 ~ q(x_0);  t ~ Uniform({0..T−1});  ε ~ N(0, I)
             take a gradient step on  ‖ ε − ε_θ(√ᾱ_t x_0 + √(1−ᾱ_t) ε, t) ‖²
 
-and its relatives for networks that answer with v or x_0, and with other weights over t.
+and its relatives for networks that answer with v or x_0, with other weights over t, and with
+another distance than the square.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 
 from nodes.diffusion.prediction import (
     ModelSampling,
@@ -24,6 +27,13 @@ from nodes.diffusion.prediction import (
 from nodes.training.chance import Chance
 from nodes.training.variational import at_times, variance_bound
 
+Distance = Literal["mse", "l1", "huber", "smooth_l1"]
+DISTANCES: Mapping[Distance, Callable[..., Tensor]] = {
+    "mse": mse_loss,
+    "l1": l1_loss,
+    "huber": huber_loss,
+    "smooth_l1": smooth_l1_loss,
+}
 Network = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, C, ...), t (B,)) -> (B, C or 2C, ...)
 
 
@@ -60,11 +70,14 @@ class SimpleLoss:
     sampling: the levels and what the network answers with.
     snr_limit: γ of min-SNR weighting (arXiv:2303.09556); None: every time counts alike.
     bound:     λ of the hybrid (arXiv:2102.09672, §3.1: 0.001, for L_vlb in nats and summed over T).
+    distance:  between answer and target, number by number. Huber's is d²/2 up to 1 and |d| − 1/2
+               beyond; so is the smooth L1.
     """
 
     sampling: ModelSampling
     snr_limit: float | None = None
     bound: float = 0.001
+    distance: Distance = "mse"
 
     @property
     def T(self) -> int:
@@ -76,7 +89,8 @@ class SimpleLoss:
         x_t = noised(x_0, draw.eps, alpha_bar)
         target = training_target(self.sampling.kind, x_0, draw.eps, alpha_bar)
         output, v = split_variance(network(x_t, draw.t).float(), x_0.shape[1])
-        simple = (output - target).square().flatten(1).mean(1)
+        apart = DISTANCES[self.distance](output, target, reduction="none")
+        simple = apart.flatten(1).mean(1)
         weighted = (simple * self.weights(draw.t)).mean()
         if v is None:
             return Losses(weighted, simple.detach())

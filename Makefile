@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: run serve test test-slow lint format types bench clean
+.PHONY: run serve train test test-slow lint format types bench web web-fixtures clean
 
 run: $(CORE)  ## text to image on the embedded model; says where the picture is
 	$(BIN)/python main.py run workflows/text_to_image.json
 
 serve: $(CORE)  ## the server, on http://127.0.0.1:8188
 	$(BIN)/python main.py serve
+
+train: $(CORE)  ## the embedded model, from its data; BUDGET=60 (minutes) goes on next time, GPU=1: 128 px
+	GOMP_SPINCOUNT=0 $(BIN)/python workflows/train_embedded.py $(if $(GPU),--gpu) $(if $(BUDGET),--budget $(BUDGET))
 
 test: $(DEV)  ## all tests
 	$(BIN)/python -m pytest
@@ -30,6 +33,13 @@ format: $(DEV)
 
 bench: $(DEV)  ## the table of docs/performance.md, measured here
 	$(BIN)/python -m benchmarks
+
+web:  ## the page: its dependencies (Node 20 or newer), style, types, tests, and web/dist built anew
+	cd web && npm ci && npm run check
+
+web-fixtures: $(DEV)  ## what the page's tests compare with, after changes of nodes or workflows
+	PYTHONPATH=.:tests $(BIN)/python -m web_fixtures
+	cd web && npm ci && npm run fixtures
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nodegraph needs Python 3.11 or newer; set PYTHON=")'

@@ -14,6 +14,7 @@ ALL = (
     "previews",
     "loading",
     "unet_step",
+    "training_step",
     "precision",
     "streaming",
     "server",

@@ -118,6 +118,53 @@ def test_narrow_arithmetic_goes_on_where_it_stopped(tmp_path: Path, arithmetic: 
     assert_equal(weights(second), weights(whole))
 
 
+class Convolution(Regression):
+    """The same with a kernel of 3 x 3, which lies in memory in the order of its own."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.net = nn.Sequential(
+            nn.Unflatten(1, (3, 1, 1)),
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.Conv2d(8, 2, 1),
+            nn.Flatten(),
+        )
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_convolution_goes_on_where_it_stopped(tmp_path: Path, name: str) -> None:
+    recipe = replace(RECIPE, optimizer=name)
+
+    def made(folder: str) -> Trainer:
+        return Trainer(Convolution(), recipe, RunFolder(tmp_path / folder, "a"))
+
+    whole = made("whole")
+    whole.run()
+    with pytest.raises(Killed):
+        made("stopped").run(killed_at(6))
+    again = made("stopped")
+    again.run()
+
+    kernel = again.named["net.1.weight"]
+    assert kernel.is_contiguous(memory_format=torch.channels_last)
+    assert_equal(weights(again), weights(whole))
+
+
+def test_figures_may_stay_tensors_and_are_told_as_numbers(tmp_path: Path) -> None:
+    class Figured(Regression):
+        def loss(  # type: ignore[override]
+            self, examples: tuple[int, ...], chance: Chance
+        ) -> tuple[Tensor, dict[str, Tensor]]:
+            value, _ = super().loss(examples, chance)
+            return value, {"twice": 2 * value.detach()}
+
+    folder = RunFolder(tmp_path, "a")
+    Trainer(Figured(), replace(RECIPE, steps=2), folder).run()
+
+    for line in folder.history():
+        assert line["twice"] == pytest.approx(2 * line["loss"], rel=1e-6)
+
+
 def test_a_finished_run_is_not_run_again(tmp_path: Path, whole: Trainer) -> None:
     again = trainer(tmp_path / "whole")
     again.lesson.loss = None  # type: ignore[method-assign, assignment]

@@ -50,14 +50,14 @@ class AutoencoderLesson:
     def modules(self) -> Mapping[str, nn.Module]:
         return {"vae": self.vae}
 
-    def loss(self, examples: tuple[int, ...], chance: Chance) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, examples: tuple[int, ...], chance: Chance) -> tuple[Tensor, dict[str, Tensor]]:
         x = self.pixels.batch(examples, chance).to(self.device)
         posterior = self.vae.encode(x)
         error = x - self.vae.decode(drawn(posterior, chance))
         absolute, squared, kl = error.abs().mean(), error.square().mean(), divergence(posterior)
         use = self.weights
         total = use.absolute * absolute + use.squared * squared + use.kl * kl
-        return total, {"squared": squared.item(), "kl": kl.item()}
+        return total, {"squared": squared.detach(), "kl": kl.detach()}
 
 
 def drawn(posterior: Posterior, chance: Chance) -> Tensor:

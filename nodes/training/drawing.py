@@ -13,11 +13,17 @@ from nodes.diffusion.inpaint import start
 from nodes.diffusion.job import Job
 from nodes.diffusion.noise import no_noise
 from nodes.diffusion.prediction import ModelSampling
+from nodes.diffusion.samplers import Sampler
 from nodes.diffusion.samplers.ddpm import ddim
 from nodes.diffusion.times import spaced_times
 from nodes.training.chance import Chance
 
 Network = Callable[..., Tensor]
+SamplerOf = Callable[[Tensor, Tensor], Sampler]
+
+
+def _ddim(x: Tensor, sigmas: Tensor) -> Sampler:
+    return ddim(x, sigmas, no_noise)
 
 
 @torch.no_grad()
@@ -32,9 +38,11 @@ def draw(
     guidance: float = 3.0,
     steps: int = 20,
     device: str = "cpu",
+    sampler: SamplerOf = _ddim,
 ) -> Tensor:
-    """x̂_0 of `shape` (B, C, h, w) after `steps` of DDIM (arXiv:2010.02502), from noise of `chance`.
+    """x̂_0 of `shape` (B, C, h, w) after `steps`, from noise of `chance`.
 
+    sampler: x and the levels -> the sampler; by default DDIM (arXiv:2010.02502).
     network: (x_t, t, tokens) -> its output. tokens (B, L, D), and empty (1, L, D) what it is guided
     away from; without tokens there is no guidance.
     """
@@ -44,7 +52,7 @@ def draw(
     x = start(torch.zeros(shape, device=device), noise.to(device), sigmas, schedule)
     guided = tokens is not None and empty is not None
     job = Job(
-        sampler=ddim(x, sigmas, no_noise),
+        sampler=sampler(x, sigmas),
         sigmas=sigmas,
         model=sampling,
         positive=(Condition(context=tokens),),

@@ -41,8 +41,13 @@ class Lesson(Protocol):
     @property
     def order(self) -> Order: ...
 
-    def loss(self, examples: tuple[int, ...], chance: Chance) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a batch, to be descended, and figures to be shown beside it."""
+    def loss(
+        self, examples: tuple[int, ...], chance: Chance
+    ) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+        """The loss of a batch, to be descended, and figures to be shown beside it.
+
+        Figures are better left on the device: each that is read there halts the step.
+        """
         ...
 
 
@@ -98,6 +103,8 @@ class Trainer:
             raise ValueError("there is nothing to train: no parameter requires a gradient")
         self.parameters = list(self.named.values())
         for module in lesson.modules.values():
+            # what convolutions are fastest in
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if recipe.recompute:
                 recompute(blocks_of(module))
             if recipe.compiled:
@@ -166,7 +173,7 @@ class Trainer:
         """The mean loss over the step's batches; its gradient is left in the parameters."""
         parts = self.recipe.accumulate
         losses: list[Tensor] = []
-        figures: dict[str, float] = {}
+        figures: Mapping[str, float | Tensor] = {}
         chance = Chance(self.recipe.seed)
         for part in range(parts):
             number = self.step * parts + part
@@ -176,7 +183,8 @@ class Trainer:
                 )
             torch.autograd.backward(self.scaler.scale(loss / parts))
             losses.append(loss.detach())
-        return float(torch.stack(losses).float().mean()), figures
+        mean = float(torch.stack(losses).float().mean())
+        return mean, {name: float(value) for name, value in figures.items()}
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         dtype = DTYPES.get(self.recipe.arithmetic)

@@ -1,11 +1,11 @@
 """Graph -> Plan: what the wanted outputs need, in order, each step with its content key.
 
 A step's content is the hash of its node type and version, the code of the plugins behind it, its
-literals, the contents and slots it reads from, every file it names (by what is in the file), its
-fingerprint hook's answer, and the precision and device class of the run. Ids and the document's
-order do not matter. Its key, under which results are cached, is the same, but a step that names
-files adds their names: its own result may hold a path, while what comes after it depends on the
-content alone. All of them are made in one pass.
+literals, the contents and slots it reads from, every file it names and what is read along with it
+(by what is in the files), its fingerprint hook's answer, and the precision and device class of the
+run. Ids and the document's order do not matter. Its key, under which results are cached, is the
+same, but a step that names files adds their names: its own result may hold a path, while what comes
+after it depends on the content alone. All of them are made in one pass.
 
 Where a file name arrives over a link, the key is not known yet: it and all keys after it are None
 until the run knows the name (see `Keys.complete`). The same goes for a step whose file or hook
@@ -159,7 +159,8 @@ class Keys:
             if isinstance(value, Link):
                 parts[port.name] = ["link", upstream[value.node], value.slot]
             elif files.get(port.name):
-                parts[port.name] = _by_content(port, value, files[port.name])
+                beside = self._beside(port, files[port.name])
+                parts[port.name] = _by_content(port, value, files[port.name]) + beside
             else:
                 parts[port.name] = ["value", value]
         fingerprint = ""
@@ -186,6 +187,20 @@ class Keys:
         if not isinstance(widget, FileOf) or given in widget.extra:
             return []
         return [self._file(port.name, widget, name) for name in texts]
+
+    def _beside(self, port: Port, uses: Sequence[FileUse]) -> list[Any]:
+        """What the files that are read along with these are worth in a key; nothing for none."""
+        widget = port.widget
+        if not isinstance(widget, FileOf) or self.folders is None or self.hashes is None:
+            return []
+        found = []
+        for use in uses if widget.beside else ():
+            if use.name in widget.extra:
+                continue
+            folder = self.folders.resolve(use.kind, use.name).parent
+            paths = [folder / name for name in widget.beside]
+            found.append([self.hashes.sha256(p) if p.is_file() else "" for p in paths])
+        return [found] if any(map(any, found)) else []
 
     def _named(self, input: str, files: FilesIn, name: str) -> FileUse:
         """A file that a text names; without a hash where it is not there."""

@@ -76,11 +76,14 @@ class FileOf:
 
     extra:  names that mean something other than a file ("pixel_space").
     upload: the canvas offers to upload one.
+    beside: names of files that are read along with it where they are in its folder ("config.json");
+            their content counts as well.
     """
 
     kind: str
     extra: tuple[str, ...] = ()
     upload: bool = False
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

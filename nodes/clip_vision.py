@@ -10,7 +10,7 @@ from nodegraph import Context, FileOf, NodeGraphError, Tip, node
 from nodes.models.clip_pixels import clip_pixels
 from nodes.models.clip_vision import CLIPVision, ImageFeatures
 from nodes.models.clip_vision_config import CLIPVisionConfig
-from nodes.models.clip_vision_file import inspect_clip_vision
+from nodes.models.clip_vision_file import CONFIG, inspect_clip_vision
 from nodes.models.errors import ArchitectureError
 from nodes.models.precision import choose
 from nodes.part_source import FileSource
@@ -24,7 +24,7 @@ Crop = Annotated[
 
 @node("CLIPVisionLoader", category="loaders", display_name="Load CLIP Vision")
 def clip_vision_loader(
-    clip_name: Annotated[str, FileOf("clip_vision")], *, context: Context
+    clip_name: Annotated[str, FileOf("clip_vision", beside=(CONFIG,))], *, context: Context
 ) -> ClipVision:
     """An image encoder of CLIP, in the layout of transformers or of OpenAI and OpenCLIP."""
     path = context.need_folders().resolve("clip_vision", clip_name)

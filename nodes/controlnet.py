@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 from nodegraph import Context, Extension, FileOf, Number, Tip, node
 from nodes.control_weights import FOLDER, open_control_net
-from nodes.models.controlnet_file import is_pooled
+from nodes.models.controlnet_file import CONFIG, is_pooled
 from nodes.steering import KIND, Steering, as_hint, steer
 from nodes.types import Attached, Conditioning, ControlNet, Image, Vae
 
@@ -33,7 +33,7 @@ def _by_name(control_net_name: str | None) -> str:
 
 @node("LoadControlNet", category="loaders", display_name="Load ControlNet", fingerprint=_by_name)
 def load_control_net(
-    control_net_name: Annotated[str, FileOf(FOLDER)], *, context: Context
+    control_net_name: Annotated[str, FileOf(FOLDER, beside=(CONFIG,))], *, context: Context
 ) -> ControlNet:
     """A ControlNet of Stable Diffusion 1 or 2, in the original's or in diffusers' names."""
     return open_control_net(control_net_name, context)

@@ -101,4 +101,7 @@ def canny_edges(
     """White lines on black along the edges of what is in the picture."""
     if complaint := _thresholds(low_threshold, high_threshold):  # from a link
         raise NodeGraphError(complaint)
-    return Image(canny(image, low_threshold, high_threshold))
+    try:
+        return Image(canny(image, low_threshold, high_threshold))
+    except ValueError as error:
+        raise NodeGraphError(str(error)) from error

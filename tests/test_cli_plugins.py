@@ -208,11 +208,13 @@ def test_a_new_plugin_is_there_and_loaded(call: CommandLine) -> None:
         f"mine/glow/{name}"
         for name in ("README.md", "conditioning.py", "plugin.yaml", "test_glow.py")
     ]
-    assert made.stderr == "its test passes: python -m pytest mine/glow\n"
+    home, place = call.folder / "home", call.folder / "mine" / "glow"
+    assert made.stderr == f"its test passes, in {home}: python -m pytest {place}\n"
     again = call("plugins", "new", "glow", "--in", "mine", code=5)
     assert "mine/glow is there already: nothing was written" in again.stderr
-    call("plugins", "new", "glow")
+    inside = call("plugins", "new", "glow")
     assert (call.folder / "home/plugins/glow/plugin.yaml").is_file()
+    assert inside.stderr == f"its test passes: python -m pytest {home}/plugins/glow\n"
 
 
 def test_a_command_warns_of_plugins_that_are_not_loaded(call: CommandLine) -> None:

@@ -20,6 +20,12 @@ def test_a_short_batch_starts_over_and_a_long_one_is_cut(there: int, wanted: int
     assert repeat_to(numbered(there), wanted).tolist() == [i % there for i in range(wanted)]
 
 
+def test_an_empty_batch_cannot_start_over() -> None:
+    with pytest.raises(ValueError, match="without pictures or masks is to give 2"):
+        repeat_to(numbered(0), 2)
+    assert len(repeat_to(numbered(0), 0)) == 0
+
+
 def test_batches_are_as_long_as_the_longest() -> None:
     images, masks, alone = together(numbered(2, 3), numbered(5, 4), numbered(1, 6))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from controlnet_models import control_model, original_state, unet_model
+from diffusers import ControlNetModel
 from tiny_models import UNETS, scrambled
 from torch import Tensor
 
@@ -20,8 +23,9 @@ from nodes.models.controlnet import (
     ControlNetConfig,
     soft_weights,
 )
-from nodes.models.controlnet_shapes import infer_config
+from nodes.models.controlnet_shapes import diffusers_config, infer_config
 from nodes.models.errors import ArchitectureError
+from nodes.models.shapes import shapes_of
 from nodes.models.unet import UNet
 from nodes.models.unet_config import skips_of
 
@@ -109,6 +113,36 @@ def test_the_architecture_is_read_off_the_shapes(family: Family) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
     assert infer_config(shapes) == network.config
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters"),
+    [
+        ({"cross_attention_dim": 768, "attention_head_dim": 8}, 361_279_120),
+        (
+            {
+                "cross_attention_dim": 1024,
+                "attention_head_dim": (5, 10, 20, 20),
+                "use_linear_projection": True,
+            },
+            364_228_240,
+        ),
+    ],
+    ids=FAMILIES,
+)
+def test_networks_as_large_as_the_published_ones_are_read_off_the_shapes(
+    options: dict[str, Any], parameters: int
+) -> None:
+    with torch.device("meta"):
+        theirs = ControlNetModel(**options)
+    config = keys_controlnet.config_from_diffusers(theirs.config)
+    stored = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
+    original = {name: stored[other] for name, other in keys_controlnet.to_diffusers(config).items()}
+
+    assert sum(map(math.prod, stored.values())) == parameters
+    assert original == shapes_of(lambda: ControlNet(config))
+    assert infer_config(original) == config
+    assert diffusers_config(stored) == config
 
 
 def test_heads_that_are_declared_count_more_than_the_familys() -> None:

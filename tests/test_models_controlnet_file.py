@@ -101,6 +101,20 @@ def test_a_config_beside_the_file_tells_the_heads(tmp_path: Path) -> None:
     assert found.config.unet.num_heads == 4
 
 
+@pytest.mark.parametrize("options", [{}, {"cross_attention_dim": 80}])
+def test_a_config_of_another_file_in_the_folder_is_left_aside(
+    tmp_path: Path, options: dict[str, int]
+) -> None:
+    other = control_model("sd1", **options)
+    other.save_config(tmp_path)
+    model = control_model("sd1" if options else "sd2")
+    file = save_diffusers(model, tmp_path / "mine.safetensors")
+    (tmp_path / "alone").mkdir()
+    alone = save_diffusers(model, tmp_path / "alone" / "mine.safetensors")
+
+    assert inspect_controlnet(file).config == inspect_controlnet(alone).config
+
+
 def test_metadata_tells_the_heads(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     said = {"nodegraph.unet": json.dumps({"num_heads": 2})}

@@ -10,7 +10,8 @@ from controlnet_models import control_model, save_diffusers, save_original
 from node_support import Desk
 from tiny_models import equal_states
 
-from nodegraph import NodeGraphError
+import nodes
+from nodegraph import Engine, NodeGraphError, Settings
 from nodes.control_weights import ControlSource, open_control_net
 from nodes.models.controlnet import ControlNet as ControlModule
 from nodes.models.controlnet_file import inspect_controlnet
@@ -98,6 +99,40 @@ def test_keys_tell_file_precision_and_what_a_name_or_a_config_changes(
 
     assert len(set(keys)) == len(keys)
     assert ControlSource(inspect_controlnet(plain), "hash", full).key == keys[0]
+
+
+def test_a_config_that_is_put_beside_a_file_is_not_missed_by_the_cache(tmp_path: Path) -> None:
+    file = Desk(tmp_path).place("controlnet", "net.safetensors")
+    save_diffusers(control_model("sd1"), file)
+    graph = {"1": {"class_type": "LoadControlNet", "inputs": {"control_net_name": file.name}}}
+    settings = Settings(models=(tmp_path / "models",), cache=tmp_path / "cache")
+
+    with Engine(nodes.modules(), settings) as engine:
+        [before] = engine.run(graph, targets=["1"]).require()["1"]
+        control_model("sd1", attention_head_dim=4).save_config(file.parent)
+        [after] = engine.run(graph, targets=["1"]).require()["1"]
+
+    assert before.source.config.unet.num_heads == 8
+    assert after.source.config.unet.num_heads == 4
+
+
+def test_what_follows_a_file_that_its_name_makes_another_network_is_not_taken_from_the_cache(
+    tmp_path: Path,
+) -> None:
+    files = [f"{name}.safetensors" for name in ("one", "two", "one_shuffle", "inner/two_shuffle")]
+    for file in files:
+        save_original(control_model("sd1"), Desk(tmp_path).place("controlnet", file))
+    settings = Settings(models=(tmp_path / "models",), cache=tmp_path / "cache")
+
+    with Engine(nodes.modules(), settings) as engine:
+        graphs = [
+            {"1": {"class_type": "LoadControlNet", "inputs": {"control_net_name": file}}}
+            for file in files
+        ]
+        plans = [engine.plan(engine.load(graph, targets=["1"])) for graph in graphs]
+    one, two, shuffle, inner = (plan.steps[0].content for plan in plans)
+
+    assert one == two != shuffle == inner
 
 
 def test_a_handle_is_leased_like_any_model(desk: Desk) -> None:

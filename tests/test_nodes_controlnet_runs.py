@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from controlnet_models import (
 from node_support import Desk
 from torch import Tensor
 
-from nodegraph import ModelManager, NodeGraphError
+from nodegraph import Cancelled, ModelManager, NodeGraphError
 from nodes.controlnet import (
     control_net_apply,
     control_net_apply_advanced,
@@ -276,6 +277,30 @@ def test_a_controlnet_is_lent_for_the_run_and_counted(desk: Desk) -> None:
     assert {m.key for m in stats.models} == {control_net.source.key, model.source.key}
     assert stats.resident == control_net.source.nbytes + model.source.nbytes
     assert all(m.leases == 0 for m in stats.models)
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "failed"])
+def test_a_run_that_ends_early_gives_both_models_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    steered = control_net_apply_advanced(*prompts("sd1"), net(desk), picture(5))
+    forward, calls = ControlModule.forward, itertools.count(1)
+
+    def ending(self: Any, *given: Any) -> Any:
+        if next(calls) == 2:
+            if ends == "failed":
+                raise RuntimeError("broken")
+            desk.cancel.cancel()
+        return forward(self, *given)
+
+    monkeypatch.setattr(ControlModule, "forward", ending)
+
+    with pytest.raises(RuntimeError if ends == "failed" else Cancelled):
+        sampled(desk, model_of(desk, "sd1"), *steered)
+
+    assert next(calls) == 3, "no further step"
+    stats = desk.models.stats().devices["cpu"]
+    assert [m.leases for m in stats.models] == [0, 0]
 
 
 def test_with_little_memory_both_are_streamed_with_the_same_result(desk: Desk) -> None:

@@ -115,3 +115,10 @@ def test_thresholds_in_order_are_allowed(registry: Registry, low: float) -> None
 def test_thresholds_that_come_over_links_are_compared_when_it_runs() -> None:
     with pytest.raises(NodeGraphError, match="choose low_threshold no larger"):
         canny_edges(random(1, 8, 8, 3), 0.9, 0.5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 2)])
+def test_a_picture_too_small_for_edges_is_refused_with_its_size(size: tuple[int, int]) -> None:
+    with pytest.raises(NodeGraphError, match=f"this one has {size[1]} x {size[0]}: scale it up"):
+        canny_edges(random(1, *size, 3))
+    assert canny_edges(random(1, 3, 3, 3)).shape == (1, 3, 3, 3)

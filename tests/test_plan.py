@@ -38,6 +38,13 @@ def read(name: Annotated[str, FileOf("texts", extra=("none",))], times: int = 1)
     return 1
 
 
+@node("Load", category="t")
+def load(
+    name: Annotated[str, FileOf("texts", extra=("none",), beside=("config.json", "more.txt"))],
+) -> int:
+    return 1
+
+
 @node("ReadAll", category="t")
 def read_all(names: list[Annotated[str, FileOf("texts")]]) -> int:
     return 1
@@ -76,7 +83,7 @@ def looking(path: str) -> int:
 
 state = ["once"]
 NODES = (
-    *(number, add, read, read_all, poem, name, anything, fresh, looking),
+    *(number, add, read, load, read_all, poem, name, anything, fresh, looking),
     Alias({"Plus": ("Add", "+")}),
 )
 REGISTRY = registry_of(*NODES)
@@ -336,6 +343,27 @@ def test_a_changed_file_changes_content_and_key(folder: Path) -> None:
 
     assert before.content != after.content
     assert before.key != after.key
+
+
+def test_files_that_are_read_along_with_it_count_by_their_content(folder: Path) -> None:
+    on = registry_of(*NODES, folders=OneFolder(folder))
+
+    def content(name: str) -> str | None:
+        document = {"1": entry("Load", name=name)}
+        return plan_of(document, "1", keys=keys_of(folder), on=on).steps[0].content
+
+    alone, no_file = content("a.txt"), content("none")
+    (folder / "config.json").write_text("8 heads")
+    beside = content("a.txt")
+    (folder / "config.json").write_text("4 heads")
+    changed = content("a.txt")
+    (folder / "config.json").rename(folder / "more.txt")
+    renamed = content("a.txt")
+
+    assert None not in (alone, beside, changed, renamed, no_file)
+    assert len({alone, beside, changed, renamed}) == 4
+    assert content("b.txt") == renamed, "of equal content, with the same beside it"
+    assert content("none") == no_file, "a name that is no file has nothing beside it"
 
 
 def test_other_literals_of_a_step_that_reads_a_file_still_count(folder: Path) -> None:

@@ -77,7 +77,14 @@ def new(context: click.Context, /, name: str, folder: Path | None) -> None:
         place = create(name, folder or core.home / "plugins")
         for path in sorted(place.iterdir()):
             click.echo(path)
-        session.say(f"its test passes: python -m pytest {place}")
+        session.say(f"its test passes{_test_of(place, core.home)}")
+
+
+def _test_of(place: Path, home: Path) -> str:
+    """How its test is started: where nodegraph is, which no installation puts on the path."""
+    if home.resolve() in (Path.cwd(), *place.resolve().parents):
+        return f": python -m pytest {place}"
+    return f", in {home}: python -m pytest {place.resolve()}"
 
 
 def _session(context: click.Context) -> Session:

@@ -11,6 +11,7 @@ from torch import Tensor
 from .matching import RGB, with_channels
 from .optional import optional
 
+CANNY_SIDE = 3  # kornia mirrors two pixels beyond the border
 SHARPENING = 10  # alpha 1 adds this many times what a blur takes away
 
 
@@ -90,7 +91,14 @@ def canny(image: Tensor, low: float, high: float) -> Tensor:
 
     An edge begins where the gradient exceeds `high` and goes on while it exceeds `low`. Gradients
     are those of kornia, sums of Sobel's weights, after a blur of 5 x 5 pixels with sigma 1.
+    Raises ValueError for a picture that is too small for the blur.
     """
+    height, width = image.shape[1:3]
+    if min(height, width) < CANNY_SIDE:
+        raise ValueError(
+            f"edges are found in pictures of at least {CANNY_SIDE} x {CANNY_SIDE} pixels, and this "
+            f"one has {width} x {height}: scale it up first"
+        )
     x = with_channels(image, RGB).movedim(-1, 1)
     _, edges = optional("kornia.filters").canny(x, low, high)
     return edges.movedim(1, -1).expand(-1, -1, -1, RGB).contiguous()

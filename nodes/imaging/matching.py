@@ -13,7 +13,12 @@ RGB = 3
 
 
 def repeat_to(batch: Tensor, length: int) -> Tensor:
-    """The batch with `length` entries: a long one is cut, a short one starts over."""
+    """The batch with `length` entries: a long one is cut, a short one starts over.
+
+    Raises ValueError for an empty batch where entries are wanted.
+    """
+    if length and not len(batch):
+        raise ValueError(f"a batch without pictures or masks is to give {length} of them")
     return batch if len(batch) == length else batch[torch.arange(length) % len(batch)]
 
 

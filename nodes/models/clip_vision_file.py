@@ -20,6 +20,7 @@ from .keys_clip_vision import OURS, openai_entries
 from .shapes import Shapes, count
 from .weights import WeightFile, open_weights
 
+CONFIG = "config.json"
 # By the class token's name, which no other kind of image encoder of this name has.
 PLACES = (
     Location("vision", "huggingface", ""),
@@ -108,7 +109,7 @@ def _config(path: Path, stored: Shapes, sources: Find) -> CLIPVisionConfig:
 
 def _declared(path: Path, shapes: Shapes) -> Mapping[str, Any] | None:
     """The vision part of the config.json beside a file, where it describes an encoder this wide."""
-    beside = path.parent / "config.json"
+    beside = path.parent / CONFIG
     if not beside.is_file():
         return None
     found = read_json(beside)

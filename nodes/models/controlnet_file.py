@@ -21,6 +21,7 @@ from .errors import ArchitectureError, CheckpointError
 from .keys_controlnet import config_from_diffusers
 from .weights import WeightFile, open_weights
 
+CONFIG = "config.json"
 PREFIXES = ("control_model.", "")
 POOLED = ("_shuffle", "_shuffle_fp16")  # no tensor tells; the published file is known by its name
 # What people have that is no ControlNet read here: by a part of a tensor's name.
@@ -56,7 +57,7 @@ def inspect_controlnet(path: Path, *, ckpt: bool = False) -> PartInfo:
             "holds a ControlNet only as its difference to the model it was trained on, which is "
             "not supported: use the file with the whole ControlNet",
         )
-    beside = _config_beside(path) if location.naming == "diffusers" else None
+    beside = _config_beside(path, file) if location.naming == "diffusers" else None
     hints = Hints(unet=read_metadata(path, file.metadata, file.tensors).unet, config=beside)
     found = read_part(file, location, hints)
     _require_known(found)
@@ -85,18 +86,27 @@ def _kind(file: WeightFile) -> str:
     return next(kinds, "another kind of model")
 
 
-def _config_beside(path: Path) -> ControlNetConfig | None:
-    """The config.json in the file's own folder, where it describes a ControlNet."""
-    beside = path.parent / "config.json"
+def _config_beside(path: Path, file: WeightFile) -> ControlNetConfig | None:
+    """The config.json in the file's own folder, where it describes a ControlNet of its widths."""
+    beside = path.parent / CONFIG
     if not beside.is_file():
         return None
     found = read_json(beside)
     if found.get("_class_name") != "ControlNetModel":
         return None
     try:
-        return config_from_diffusers(found)
+        config = config_from_diffusers(found)
     except ArchitectureError as error:
         raise CheckpointError(beside, str(error)) from error
+    return config if _is_about(config, file) else None
+
+
+def _is_about(config: ControlNetConfig, file: WeightFile) -> bool:
+    """Not about another file that lies in the same folder."""
+    shapes = file.shapes()
+    tokens = {s[-1:] for name, s in shapes.items() if name.endswith("attn2.to_k.weight")}
+    base = (config.unet.model_channels,)
+    return shapes.get("conv_in.weight", base)[:1] == base and tokens <= {(config.unet.context_dim,)}
 
 
 def _require_known(found: PartInfo) -> None:

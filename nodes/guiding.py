@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from nodegraph import OPTIONAL, Context, PortType, Seed, Tip, node, structural
 from nodes.denoising import Guidance, denoise
 from nodes.randomness import Noise
-from nodes.sampling import Cfg, Sampled
+from nodes.sampling import HOOKS, Cfg, Sampled
 from nodes.types import Conditioning, Latent, Model, Sampler, Sigmas
 
 NOISES = "sampling/custom_sampling/noise"
@@ -80,7 +80,7 @@ def dual_cfg_guider(
     return Guider(model, guidance)
 
 
-@node("SamplerCustomAdvanced", category="sampling/custom_sampling")
+@node("SamplerCustomAdvanced", category="sampling/custom_sampling", extensions=HOOKS)
 def sampler_custom_advanced(
     noise: Noise,
     guider: Guider,

@@ -172,6 +172,36 @@ def rebatch_images(images: list[Image], batch_size: BatchSize = 1) -> list[Image
     return [Image(torch.cat(batch)) for batch in _batches(images, batch_size)]
 
 
+@node("ImageFromBatch", category="image/batch", display_name="Image From Batch")
+def image_from_batch(
+    image: Image,
+    batch_index: Annotated[int, Number(min=0, max=4095)] = 0,
+    length: Annotated[int, Number(min=1, max=4096)] = 1,
+) -> Image:
+    """`length` pictures of a batch from one on: the last ones, where there are not so many."""
+    first = min(batch_index, len(image) - 1)
+    return Image(image[first : first + length].clone())
+
+
+@node("RepeatImageBatch", category="image/batch", display_name="Repeat Image Batch")
+def repeat_image_batch(image: Image, amount: Annotated[int, Number(min=1, max=4096)] = 1) -> Image:
+    """The whole batch several times, one after the other."""
+    return Image(image.repeat(amount, 1, 1, 1))
+
+
+@node("ImageCrop", category="image/transform", display_name="Image Crop")
+def image_crop(
+    image: Image,
+    width: Annotated[int, Number(min=1, max=16384)] = 512,
+    height: Annotated[int, Number(min=1, max=16384)] = 512,
+    x: Annotated[int, Number(min=0, max=16384)] = 0,
+    y: Annotated[int, Number(min=0, max=16384)] = 0,
+) -> Image:
+    """A rectangle of each picture, as far as it reaches; one that begins beyond it, its edge."""
+    left, top = min(x, image.shape[2] - 1), min(y, image.shape[1] - 1)
+    return Image(image[:, top : top + height, left : left + width].clone())
+
+
 def _batches(images: list[Image], size: int) -> Iterator[list[Tensor]]:
     batch: list[Tensor] = []
     for picture in (one[None] for image in images for one in image):

@@ -28,9 +28,10 @@ Clipping = Annotated[
     Tip("keep the estimated picture in range; for models that work on pixels"),
 ]
 WHOLE = 10000
+HOOKS = ("conditioning_kinds",)  # what is attached to conditioning acts in here
 
 
-@node("KSampler", category="sampling")
+@node("KSampler", category="sampling", extensions=HOOKS)
 def ksampler(
     model: Model,
     *,
@@ -53,7 +54,12 @@ def ksampler(
     ).latent
 
 
-@node("KSamplerAdvanced", category="sampling", display_name="KSampler (Advanced)")
+@node(
+    "KSamplerAdvanced",
+    category="sampling",
+    display_name="KSampler (Advanced)",
+    extensions=HOOKS,
+)
 def ksampler_advanced(
     model: Model,
     *,
@@ -92,7 +98,7 @@ class Sampled(NamedTuple):
     denoised_output: Latent
 
 
-@node("SamplerCustom", category="sampling/custom_sampling")
+@node("SamplerCustom", category="sampling/custom_sampling", extensions=HOOKS)
 def sampler_custom(
     model: Model,
     *,

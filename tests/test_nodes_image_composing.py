@@ -20,11 +20,14 @@ from nodes.image_composing import (
     PorterDuffMode,
     empty_image,
     image_composite_masked,
+    image_crop,
+    image_from_batch,
     image_pad_for_outpaint,
     image_scale_to_total_pixels,
     join_image_with_alpha,
     porter_duff_image_composite,
     rebatch_images,
+    repeat_image_batch,
     split_image_with_alpha,
 )
 from nodes.imaging.blending import BLENDS, SHARES
@@ -274,3 +277,31 @@ def test_a_graph_rebatches_a_list(tmp_path: Path) -> None:
 
     assert [len(batch) for batch in result["2"][0].items] == [2, 2, 1]
     assert [len(batch) for batch in result["3"][0].items] == [4, 1]
+
+
+# -- parts and repetitions -------------------------------------------------------------------------
+
+
+def test_pictures_of_a_batch_are_taken_from_where_there_are_some() -> None:
+    images = picture(5, 3, 4, 3)
+    assert torch.equal(image_from_batch(images, 1, 2), images[1:3])
+    assert torch.equal(image_from_batch(images, 3, 100), images[3:])
+    assert torch.equal(image_from_batch(images, 99, 2), images[4:])
+
+
+def test_a_batch_is_repeated_whole() -> None:
+    images = picture(2, 3, 4, 3)
+    assert torch.equal(repeat_image_batch(images, 3), torch.cat([images, images, images]))
+
+
+def test_a_crop_is_the_rectangle_asked_for_as_far_as_the_picture_reaches() -> None:
+    images = picture(2, 8, 10, 4)
+    assert torch.equal(image_crop(images, 4, 3, 2, 1), images[:, 1:4, 2:6])
+    assert torch.equal(image_crop(images, 100, 100, 7, 5), images[:, 5:, 7:])
+    assert torch.equal(image_crop(images, 4, 4, 50, 0), images[:, :4, 9:])
+
+
+def test_parts_share_no_memory_with_what_they_are_of() -> None:
+    images = picture(2, 8, 10, 3)
+    for part in (image_from_batch(images), image_crop(images, 2, 2), repeat_image_batch(images)):
+        assert part.untyped_storage().data_ptr() != images.untyped_storage().data_ptr()

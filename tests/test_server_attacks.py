@@ -150,6 +150,7 @@ READING = (
     "/history/{}",
     "/jobs/{}",
     "/extensions/{}",
+    "/assets/{}",
     "/api/{}",
     "/{}",
 )

@@ -337,11 +337,11 @@ def pattern(route: Route) -> str:
 # -- the page --------------------------------------------------------------------------------------
 
 
-def test_the_page_says_what_is_going_on(server: ServerProcess) -> None:
+def test_the_plain_page_says_what_is_going_on(server: ServerProcess) -> None:
     with busy(server):
         server.post("/queue/pause")
         waits = server.submit(saving())
-        answer = server.request("GET", "/")
+        answer = server.request("GET", "/plain")
     server.post("/queue/resume")
     server.ended(waits)
 

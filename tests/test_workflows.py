@@ -21,7 +21,9 @@ from nodes.imaging.metadata import metadata_json
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
-DRAWING = [path for path in WORKFLOWS if not path.stem.startswith("train_emoji")]
+# The others train for long; tests/test_workflows_training.py and _ddpm.py run them short.
+TRAINING = ("train_emoji", "train_ddpm")
+DRAWING = [path for path in WORKFLOWS if not path.stem.startswith(TRAINING)]
 CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
 CONTROLNETS = ("emoji-edges.safetensors", "emoji-segments.safetensors")  # where none are trained
 LORAS = ("emoji-style.safetensors", "emoji-colour.safetensors")  # likewise

@@ -2,68 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-
 from nodegraph import Context
-from nodes.models.blank import blank
-from nodes.models.checkpoint import load_part, read_part_tensor
-from nodes.models.checkpoint_part import PartInfo, build
+from nodes.models.checkpoint import read_part_tensor
 from nodes.models.controlnet import ControlNetConfig
 from nodes.models.controlnet_file import inspect_controlnet
-from nodes.models.precision import Precision, choose
+from nodes.models.precision import choose
 from nodes.models.save import WRITABLE, Piece, Pieces
 from nodes.models.unet_config import skips_of
+from nodes.part_source import FileSource
 from nodes.types import ControlNet
 
 FOLDER = "controlnet"
 
 
 @dataclass(frozen=True, eq=False)
-class ControlSource:
-    """A ControlNet as the model manager loads it (nodegraph.ModelSource).
-
-    identity: the file's content hash.
-    """
-
-    found: PartInfo = field(repr=False)  # it lists every tensor
-    identity: str
-    precision: Precision
+class ControlSource(FileSource):
+    """A ControlNet as the model manager loads it."""
 
     @property
     def config(self) -> ControlNetConfig:
         config = self.found.config
         assert isinstance(config, ControlNetConfig)
         return config
-
-    @property
-    def key(self) -> str:
-        unet = self.config.unet
-        heads = f"{unet.num_heads} heads" if unet.num_heads else f"heads of {unet.head_channels}"
-        pooled = "pooled" if self.config.pooled else ""
-        return ":".join((self.identity, "control", str(self.precision), heads, pooled))
-
-    @property
-    def nbytes(self) -> int:
-        return self.found.nbytes(self.precision.dtype)
-
-    def load(self) -> nn.Module:
-        wide = self.precision.channels_last
-        return load_part(self.found, dtype=self.precision.dtype, channels_last=wide)
-
-    def skeleton(self) -> nn.Module:
-        with blank():
-            module = build(self.config)
-        return module.to(self.precision.dtype).eval().requires_grad_(False)
-
-    def tensor(self, name: str) -> Tensor:
-        tensor = read_part_tensor(self.found, name, dtype=self.precision.dtype)
-        if self.precision.channels_last and tensor.ndim == 4:
-            tensor = tensor.contiguous(memory_format=torch.channels_last)
-        return tensor
 
 
 def stored_pieces(source: ControlSource) -> Pieces:

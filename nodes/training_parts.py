@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from nodegraph import Context, ModelSource, NodeGraphError
-from nodes.control_weights import ControlSource
 from nodes.models.checkpoint_info import inspect
 from nodes.models.clip import CLIPText
 from nodes.models.precision import Precision
@@ -42,7 +41,7 @@ M = TypeVar("M", bound=nn.Module)
 
 def network_of(source: ModelSource, kind: type[M], context: Context, *, learns: bool) -> M:
     """A network of its own in float32 on the run's device; `learns`: it is to be trained."""
-    if not isinstance(source, (FileSource, ControlSource)):
+    if not isinstance(source, FileSource):
         source = known(source)
     made = replace(source, precision=Precision(torch.float32, channels_last=True))
     module = made.load().to(context.device)

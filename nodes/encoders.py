@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from nodegraph import Context, Extension, FileOf, Text, Tip, node
 from nodes.encoding import FOLDER, POINT, Encoded, config_of, encode, encode_any, open_encoder
+from nodes.models.clip_config import CLIPConfig
 from nodes.models.encoders import (
     CORE,
     ClassConfig,
@@ -23,6 +24,7 @@ from nodes.models.encoders import (
     class_numbers,
     clip_vectors,
     one_hot_map,
+    text_numbers,
 )
 from nodes.types import ClipVisionOutput, ConditionEncoder, Image, Mask
 
@@ -42,8 +44,20 @@ Size = Annotated[
 def load_condition_encoder(
     encoder_name: Annotated[str, FileOf(FOLDER)], *, context: Context
 ) -> ConditionEncoder:
-    """A network that gives tokens for classes, pictures, segmentation or depth maps."""
+    """A network that gives tokens for texts, classes, pictures, segmentation or depth maps."""
     return open_encoder(encoder_name, context)
+
+
+@node("EncodeText", category="conditioning/encoders", display_name="Encode Text")
+def encode_text(
+    encoder: ConditionEncoder,
+    text: Annotated[str, Text(multiline=True), Tip("as it stands: parentheses are no weights")],
+    *,
+    context: Context,
+) -> Encoded:
+    """Tokens of a text by an encoder of its own; CLIPEncode is for a checkpoint's."""
+    config = config_of(encoder, "text", CLIPConfig)
+    return encode(encoder, partial(text_numbers, config, text), context)
 
 
 @node("EncodeClass", category="conditioning/encoders", display_name="Encode Class")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nodegraph import Context
 from nodes.encoders import load_condition_encoder
+from nodes.models.clip_config import CLIPConfig
 from nodes.models.encoders import (
     CORE,
     ClassConfig,
@@ -33,6 +34,7 @@ PATCHES |= {"heads": 2, "mlp": 32}
 PALETTE = ((0, 0, 0), (255, 0, 0), (0, 0, 255))
 SEGMENTED = SegmentationConfig(**PATCHES, classes=3, palette=PALETTE)
 CONFIGS: dict[str, EncoderConfig] = {
+    "text": CLIPConfig(vocab=49408, width=WIDTH, layers=1, heads=2, mlp=32),
     "class": ClassConfig(width=WIDTH, classes=3, names=("cat", "dog", "hill")),
     "image": PatchConfig(**PATCHES),
     "segmentation": SEGMENTED,

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel
 
+from nodes.models.clip import CLIPText
+from nodes.models.clip_config import CLIPConfig
 from nodes.models.encoders import (
     CORE,
     ClassConfig,
@@ -21,8 +23,11 @@ from nodes.models.encoders import (
     class_numbers,
     clip_vectors,
     fresh,
+    text_numbers,
 )
 from nodes.models.errors import ArchitectureError
+from nodes.models.text import TextEncoder
+from nodes.models.tokenizer import CLIPTokenizer
 
 SMALL = PatchConfig(width=24, size=(16, 24), patch=4, inner=32, layers=3, heads=4, mlp=48)
 
@@ -40,6 +45,31 @@ def patches(config: PatchConfig = SMALL, channels: int = 3, seed: int = 1) -> Pa
     for parameter in module.parameters():
         parameter.add_(torch.randn(parameter.shape) * 0.05)
     return module
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+TEXT = CLIPConfig(vocab=49408, width=32, layers=2, heads=4, mlp=64)
+
+
+def test_a_text_is_what_clip_s_own_text_encoder_makes_of_it() -> None:
+    module, clip = fresh(CORE["text"], TEXT, seed=2), CLIPText(TEXT).eval()
+    clip.load_state_dict(module.state_dict())
+
+    tokens = module(text_numbers(TEXT, "a Cat, twice"))
+
+    encoder = TextEncoder(TEXT, CLIPTokenizer())
+    assert torch.allclose(tokens, encoder.encode(clip, "a cat, twice").hidden, atol=1e-6)
+    nothing = encoder.encode(clip, "").hidden
+    assert torch.allclose(module.null(torch.zeros(3, 77)), nothing.expand(3, -1, -1), atol=1e-6)
+
+
+def test_a_text_that_is_too_long_or_none_is_refused() -> None:
+    assert text_numbers(TEXT, "cat " * 75).shape == (1, 77)
+    with pytest.raises(ValueError, match="the text has 76 tokens, but this encoder reads 75"):
+        text_numbers(TEXT, "cat " * 76)
+    with pytest.raises(ValueError, match="expected a text, got a value of type int"):
+        text_numbers(TEXT, 3)
 
 
 # -- classes ---------------------------------------------------------------------------------------

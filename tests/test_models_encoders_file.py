@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_models import equal_states
 
+from nodes.models.clip_config import CLIPConfig
 from nodes.models.encoders import (
     CORE,
     ClassConfig,
@@ -33,6 +34,7 @@ from nodes.models.errors import CheckpointError
 PATCHES: dict[str, Any] = {"width": 24, "size": (8, 8), "patch": 4, "inner": 16, "layers": 2}
 PATCHES |= {"heads": 2, "mlp": 32}
 CONFIGS: dict[str, EncoderConfig] = {
+    "text": CLIPConfig(vocab=60, width=24, layers=1, heads=2, mlp=8, positions=9, end_token=59),
     "class": ClassConfig(width=24, classes=2, names=("Katze, süß", "dog")),
     "image": PatchConfig(**PATCHES),
     "segmentation": SegmentationConfig(
@@ -150,7 +152,10 @@ def rewritten(path: Path, metadata: dict[str, str | None], **tensors: Any) -> Pa
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"kind": "smell"}, "of kind 'smell', which is not known here; there are class, image"),
+        (
+            {"kind": "smell"},
+            "of kind 'smell', which is not known here; there are text, class, image",
+        ),
         ({"kind": None}, "of kind '', which is not known"),
         ({"config": None}, "damaged configuration of kind depth: Expecting value"),
         ({"config": "[]"}, "damaged configuration of kind depth: expected a JSON object"),

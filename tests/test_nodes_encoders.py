@@ -33,10 +33,12 @@ from nodes.encoders import (
     encode_depth,
     encode_image_condition,
     encode_segmentation,
+    encode_text,
     load_condition_encoder,
 )
 from nodes.encoding import Encoded, EncoderSource
-from nodes.models.encoders import PatchConfig, as_depth, as_picture, one_hot_map
+from nodes.models.clip_config import CLIPConfig
+from nodes.models.encoders import PatchConfig, as_depth, as_picture, one_hot_map, text_numbers
 from nodes.models.errors import CheckpointError
 from nodes.types import CONDITIONING, ClipVisionOutput, Image, Mask
 
@@ -277,3 +279,25 @@ def test_what_is_encoded_goes_to_disk_and_comes_back(context: Context) -> None:
 
     assert torch.equal(tokens(back), tokens(found))
     assert back.entries[0].origin == "the condition encoder 'class.safetensors' (class)"
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+
+def test_a_text_becomes_the_tokens_of_its_encoder(context: Context) -> None:
+    encoder = loaded("text", context)
+    config = encoder.config
+    assert isinstance(config, CLIPConfig)
+
+    found = encode_text(encoder, "a cat", context=context)
+
+    module = network("text").eval()
+    with torch.no_grad():
+        y = text_numbers(config, "a cat")
+        assert torch.allclose(tokens(found.conditioning), module(y), atol=1e-6)
+        assert torch.allclose(tokens(found.null), module.null(y), atol=1e-6)
+
+
+def test_a_text_for_another_kind_of_encoder_is_refused(context: Context) -> None:
+    with pytest.raises(NodeGraphError, match="is for the kind text: use the node of"):
+        encode_text(loaded("class", context), "a cat", context=context)

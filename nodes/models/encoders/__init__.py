@@ -10,6 +10,7 @@ from .kinds import CORE, EncoderKind, class_numbers, clip_vectors, fresh
 from .maps import Resolution, as_depth, as_picture
 from .patches import PatchConfig, PatchEncoder
 from .segmentation import SegmentationConfig, Unknown, one_hot_map
+from .text import TextTokens, text_numbers
 
 __all__ = [
     "CORE",
@@ -25,6 +26,7 @@ __all__ = [
     "PatchEncoder",
     "Resolution",
     "SegmentationConfig",
+    "TextTokens",
     "TokenEncoder",
     "Unknown",
     "as_depth",
@@ -35,4 +37,5 @@ __all__ = [
     "one_hot_map",
     "read_encoder",
     "save_encoder",
+    "text_numbers",
 ]

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor
 
+from ..clip_config import CLIPConfig
 from ..shapes import Shapes
 from .class_label import ClassConfig, ClassEncoder, latent_diffusion_classes
 from .clip_image import ClipImageConfig, ClipImageEncoder
@@ -20,6 +21,7 @@ from .encoder import EncoderConfig, TokenEncoder
 from .maps import as_depth, as_picture
 from .patches import PatchConfig, PatchEncoder
 from .segmentation import SegmentationConfig, one_hot_map
+from .text import TextTokens, text_numbers
 
 C = TypeVar("C", bound=EncoderConfig)
 
@@ -123,6 +125,7 @@ def _named(value: Any) -> str:
 
 CORE: Mapping[str, EncoderKind[Any]] = MappingProxyType(
     {
+        "text": EncoderKind(CLIPConfig, TextTokens, text_numbers, "a text (STRING)"),
         "class": EncoderKind(
             ClassConfig,
             ClassEncoder,

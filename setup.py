@@ -1,12 +1,13 @@
-"""Takes the built page along: web/dist becomes nodegraph/_web. All else is in pyproject.toml."""
+"""Takes the built page and the example workflows along: web/dist becomes nodegraph/_web, the graphs
+of workflows/ become nodegraph/_workflows. All else is in pyproject.toml."""
 
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-PAGE = Path(__file__).parent / "web" / "dist"
+HOME = Path(__file__).parent
 
 
 class WithPage(build_py):
@@ -15,7 +16,10 @@ class WithPage(build_py):
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            copytree(PAGE, Path(self.build_lib) / "nodegraph" / "_web", dirs_exist_ok=True)
+            package = Path(self.build_lib) / "nodegraph"
+            copytree(HOME / "web" / "dist", package / "_web", dirs_exist_ok=True)
+            others = ignore_patterns("*.py", "*.md", "__pycache__")
+            copytree(HOME / "workflows", package / "_workflows", ignore=others, dirs_exist_ok=True)
 
 
 setup(cmdclass={"build_py": WithPage})

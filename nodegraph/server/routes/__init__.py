@@ -16,4 +16,5 @@ MODULES = (
     "system",
     "login",
     "page",
+    "templates",
 )

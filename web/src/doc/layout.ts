@@ -1,16 +1,21 @@
-// How large a node is and where its ports are, from its type alone, so that the canvas can place
-// cables of nodes that it has not drawn. The stylesheet draws rows of exactly these heights.
+// How large a node is and where its ports are, from its type and its texts alone, so that the canvas
+// can place cables of nodes that it has not drawn. The stylesheet draws rows of exactly these heights.
 
 import type { Catalogue, InputPort } from "./catalogue";
 import type { GraphNode, Size } from "./graph";
 import { NOTES, REROUTE } from "./graph";
+import type { Json } from "./json";
 import { portsOf } from "./ports";
-import { isSeed } from "./widgets";
+import { isSeed, valueOf } from "./widgets";
 
 export const HEADER = 32;
 export const ROW = 24;
 export const WIDGET = 30;
 export const TEXT = 92;
+export const LINE = 16;
+/** Lines of a text that have room in a row of TEXT pixels, and those it grows to. */
+export const LINES = 4;
+export const MOST_LINES = 16;
 export const PICTURE = 200;
 export const PADDING = 8;
 export const WIDTH = 240;
@@ -44,7 +49,8 @@ export function layoutNode(node: GraphNode, catalogue: Catalogue, picture = fals
   const { inputs, outputs } = portsOf(node, catalogue);
   if (node.type === REROUTE) return reroute();
   const width = Math.max(node.size?.width ?? usualWidth(node, inputs), NARROWEST);
-  const rows = rowsOf(inputs, outputs.map((port) => port.key), picture);
+  const lines = (port: InputPort): number => linesOf(valueOf(node, port), width);
+  const rows = rowsOf(inputs, outputs.map((port) => port.key), picture, lines);
   const bottom = rows.reduce((y, row) => Math.max(y, row.y + row.height), HEADER) + PADDING;
   if (node.collapsed) return collapsed(width, rows);
   const height = Math.max(node.size?.height ?? 0, bottom);
@@ -57,7 +63,23 @@ function usualWidth(node: GraphNode, inputs: readonly InputPort[]): number {
   return NOTES.has(node.type) || wide ? WIDE : WIDTH;
 }
 
-function rowsOf(inputs: readonly InputPort[], outputs: readonly string[], picture: boolean): Row[] {
+const LETTER = 6.5; // pixels, on average
+const MARGINS = 44; // beside a text
+
+/** How many lines a text takes, more or less, where there is room for it. */
+function linesOf(text: Json, width: number): number {
+  if (typeof text !== "string") return 1;
+  const letters = Math.max(1, Math.floor((width - MARGINS) / LETTER));
+  const lines = text.split("\n").map((line) => Math.max(1, Math.ceil(line.length / letters)));
+  return Math.min(MOST_LINES, lines.reduce((sum, count) => sum + count, 0));
+}
+
+function rowsOf(
+  inputs: readonly InputPort[],
+  outputs: readonly string[],
+  picture: boolean,
+  lines: (port: InputPort) => number,
+): Row[] {
   const rows: Row[] = [];
   let y = HEADER;
   const add = (kind: Row["kind"], height: number, input: string | null, output: string | null): void => {
@@ -68,9 +90,11 @@ function rowsOf(inputs: readonly InputPort[], outputs: readonly string[], pictur
   for (let index = 0; index < Math.max(sockets.length, outputs.length); index += 1) {
     add("ports", ROW, sockets[index]?.name ?? null, outputs[index] ?? null);
   }
-  for (const { name, widget } of inputs) {
+  for (const port of inputs) {
+    const { name, widget } = port;
     if (widget === null) continue;
-    if (widget.kind === "text" && widget.multiline) add("text", TEXT, name, null);
+    const more = Math.max(0, lines(port) - LINES);
+    if (widget.kind === "text" && widget.multiline) add("text", TEXT + more * LINE, name, null);
     else add("widget", WIDGET, name, null);
   }
   if (picture) add("picture", PICTURE, null, null);

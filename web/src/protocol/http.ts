@@ -128,6 +128,16 @@ export class Api {
     return this.object(`/history${search({ max_items: limit, offset })}`);
   }
 
+  /** Names of the example workflows. */
+  async templates(): Promise<readonly string[]> {
+    return asList(await this.get("/templates")).map((name) => asText(name));
+  }
+
+  /** An example workflow, as openData takes it. */
+  template(name: string): Promise<Json> {
+    return this.get(`/templates/${encodeURIComponent(name)}`);
+  }
+
   async plugins(): Promise<readonly PluginInfo[]> {
     return (await this.get("/plugins")) as unknown as PluginInfo[];
   }

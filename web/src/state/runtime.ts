@@ -61,6 +61,7 @@ export class Runtime {
   private shown: string | null = null;
   private readonly nodeListeners = new Map<NodeId, Set<() => void>>();
   private readonly listeners = new Set<() => void>();
+  private readonly allListeners = new Set<(id: NodeId) => void>();
 
   /** resolve: the node on the canvas that stands for one that runs, as a subgraph's instance does. */
   constructor(private readonly resolve: (id: NodeId) => NodeId = (id) => id) {}
@@ -91,6 +92,12 @@ export class Runtime {
       all.delete(listener);
       if (!all.size && this.nodeListeners.get(id) === all) this.nodeListeners.delete(id);
     };
+  }
+
+  /** Calls the listener after each change of any node. */
+  subscribeNodes(listener: (id: NodeId) => void): () => void {
+    this.allListeners.add(listener);
+    return () => this.allListeners.delete(listener);
   }
 
   /** Calls the listener when a job changes its state. */
@@ -249,5 +256,6 @@ export class Runtime {
 
   private tell(id: NodeId): void {
     for (const listener of [...(this.nodeListeners.get(id) ?? [])]) listener();
+    for (const listener of [...this.allListeners]) listener(id);
   }
 }

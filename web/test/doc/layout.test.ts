@@ -3,9 +3,11 @@ import { describe, expect, test } from "vitest";
 
 import { arrange } from "../../src/doc/arrange";
 import { connect } from "../../src/doc/connect";
-import { resizeNode, setLook } from "../../src/doc/edit";
+import { resizeNode, setLook, setValue } from "../../src/doc/edit";
 import { EMPTY, cables, makeNode, withNodes } from "../../src/doc/graph";
-import { HEADER, PADDING, PICTURE, ROW, TEXT, WIDGET, layoutNode } from "../../src/doc/layout";
+import {
+  HEADER, LINE, LINES, MOST_LINES, PADDING, PICTURE, ROW, TEXT, WIDGET, layoutNode,
+} from "../../src/doc/layout";
 import { portsOf } from "../../src/doc/ports";
 import { fuzzy, searchNodes } from "../../src/doc/search";
 import { CATALOGUE, graphWith, graphs, nodeOf, wired } from "../support";
@@ -61,6 +63,20 @@ describe("the layout of a node", () => {
 
     expect(layoutNode(nodeOf(graph, "1"), CATALOGUE)).toMatchObject({ width: 160, height: HEADER + ROW + TEXT + PADDING });
     expect(layoutNode(nodeOf(graph, "1"), CATALOGUE, true).height).toBe(HEADER + ROW + TEXT + PICTURE + PADDING);
+  });
+
+  test("a long text has more room, up to a limit, and the port stays at its first line", () => {
+    const graph = graphWith("CLIPEncode");
+    const laid = (text: string) => {
+      const { height, handles } = layoutNode(nodeOf(setValue(graph, "1", "text", text), "1"), CATALOGUE);
+      return { height, y: handles.find(({ id }) => id === "text")?.y };
+    };
+    const short = laid("");
+
+    expect(laid("a\nb\nc\nd")).toEqual(short);
+    expect(laid("a\nb\nc\nd\ne")).toEqual({ ...short, height: short.height + LINE });
+    expect(laid("word ".repeat(40)).height).toBeGreaterThan(short.height);
+    expect(laid("\n".repeat(500)).height).toBe(short.height + LINE * (MOST_LINES - LINES));
   });
 
   test("collapsed it is its title, with all cables at its middle", () => {

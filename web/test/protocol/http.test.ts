@@ -32,6 +32,15 @@ const REFUSAL = JSON.stringify({
 });
 
 describe("the server over HTTP", () => {
+  test("the example workflows are listed and read by name", async () => {
+    const { api: server, asked } = api(200, '["a", "b"]');
+
+    expect(await server.templates()).toEqual(["a", "b"]);
+    await server.template("a b");
+
+    expect(asked.map(({ url }) => url)).toEqual(["/api/templates", "/api/templates/a%20b"]);
+  });
+
   test("a graph is submitted with what goes into the pictures", async () => {
     const { api: server, asked } = api(200, '{"prompt_id": "j", "number": 3, "node_errors": {}}');
 

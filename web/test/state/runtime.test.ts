@@ -23,6 +23,22 @@ const START = message("execution_start", { timestamp: 1000 });
 const fault = (input: string | null): Fault => ({ type: "t", message: "m", details: "d", input, extra: {} });
 
 describe("what a run shows", () => {
+  test("a step concerns one node: its own listeners and those of all nodes hear of it, others do not", () => {
+    const runtime = new Runtime();
+    runtime.submitted("j");
+    runtime.hear(START);
+    const [own, other, all] = [vi.fn(), vi.fn(), vi.fn()];
+    runtime.subscribeNode("2", own);
+    runtime.subscribeNode("3", other);
+    const end = runtime.subscribeNodes(all);
+
+    runtime.hear(progress({ "2": ["running", 1, 20] }));
+    end();
+    runtime.hear(progress({ "2": ["running", 2, 20] }));
+
+    expect([own.mock.calls.length, other.mock.calls.length, all.mock.calls]).toEqual([2, 0, [["2"]]]);
+  });
+
   test("a node goes from waiting over running to done, with its progress and output", () => {
     const runtime = new Runtime();
     runtime.submitted("j");

@@ -1,0 +1,183 @@
+// The bar at the top: running, undoing, files, and what is shown.
+
+import { useRef, useSyncExternalStore } from "react";
+import { useStore } from "zustand";
+
+import { t } from "../i18n/t";
+import { arrangeAll, take } from "../state/actions";
+import { useCurrentJob, useEditor, useShownJob, useUi } from "../state/context";
+import type { Theme } from "../state/ui";
+import { saveFile } from "./files";
+import type { IconName } from "./icons";
+import { Icon } from "./icons";
+import { openPalette } from "./shortcuts";
+
+interface ButtonProps {
+  readonly icon: IconName;
+  readonly label: string;
+  readonly hint?: string;
+  readonly onClick: () => void;
+  readonly disabled?: boolean;
+  readonly pressed?: boolean;
+  readonly words?: boolean;
+  readonly kind?: string;
+}
+
+export function Button({ icon, label, hint, onClick, disabled = false, pressed, words = false, kind }: ButtonProps) {
+  return (
+    <button
+      type="button"
+      className={`button ${kind ?? ""}`}
+      aria-label={label}
+      title={hint ?? label}
+      aria-pressed={pressed}
+      disabled={disabled}
+      onClick={onClick}
+    >
+      <Icon name={icon} />
+      {words && <span>{label}</span>}
+    </button>
+  );
+}
+
+const THEMES: readonly Theme[] = ["auto", "dark", "light"];
+
+export function Toolbar() {
+  const editor = useEditor();
+  const { ui, document } = editor;
+  const current = useCurrentJob();
+  const chooser = useRef<HTMLInputElement>(null);
+  const theme = useUi((state) => state.theme);
+  const density = useUi((state) => state.density);
+  const minimap = useUi((state) => state.minimap);
+  return (
+    <header className="top">
+      <div className="bar" role="toolbar" aria-label={t("bar.label")}>
+        <Button kind="primary" icon="run" words label={t("bar.run")} hint={t("bar.run.hint")} onClick={() => void editor.run()} />
+        <Button
+          icon="cancel"
+          label={t("bar.cancel")}
+          hint={t("bar.cancel.hint")}
+          disabled={current === null}
+          onClick={() => void editor.cancel()}
+        />
+        <RunState />
+        <span className="bar-gap" />
+        <History />
+        <Button
+          icon="add"
+          label={t("bar.add")}
+          hint={t("bar.add.hint")}
+          onClick={() => openPalette(editor)}
+        />
+        <Button icon="open" label={t("bar.open")} hint={t("bar.open.hint")} onClick={() => chooser.current?.click()} />
+        <input
+          ref={chooser}
+          id="open-file"
+          type="file"
+          accept=".json,image/png,image/webp,image/jpeg"
+          aria-label={t("bar.open.hint")}
+          hidden
+          onChange={(event) => {
+            const [file] = event.target.files ?? [];
+            const view = editor.canvas?.view() ?? { x: 0, y: 0, width: 0, height: 0 };
+            if (file) void take(editor, file, { x: view.x + view.width / 2, y: view.y + view.height / 2 });
+            event.target.value = "";
+          }}
+        />
+        <Button icon="save" label={t("bar.save")} hint={t("bar.save.hint")} onClick={() => saveFile(editor)} />
+        <Button icon="fit" label={t("bar.fit")} hint={t("bar.fit.hint")} onClick={() => editor.canvas?.fit()} />
+        <Button icon="arrange" label={t("bar.arrange")} hint={t("bar.arrange.hint")} onClick={() => arrangeAll(editor)} />
+        <span className="bar-gap bar-wide" />
+        <Name document={document} />
+        <span className="bar-space" />
+        <Connected />
+        <Button icon="map" label={t("bar.minimap")} pressed={minimap} onClick={() => ui.setState({ minimap: !minimap })} />
+        <Button
+          icon="density"
+          label={t("bar.density")}
+          pressed={density === "compact"}
+          onClick={() => ui.setState({ density: density === "compact" ? "normal" : "compact" })}
+        />
+        <Button
+          icon="theme"
+          label={`${t("bar.theme")}: ${theme}`}
+          onClick={() => ui.setState({ theme: THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? "auto" })}
+        />
+        <Button icon="keys" label={t("bar.keys")} onClick={() => ui.setState({ keys: true })} />
+      </div>
+    </header>
+  );
+}
+
+function History() {
+  const { document } = useEditor();
+  const labels = useSyncExternalStore(
+    (listener) => document.subscribe(listener),
+    () => `${document.undoLabel ?? ""}\n${document.redoLabel ?? ""}`,
+  );
+  const [undo = "", redo = ""] = labels.split("\n");
+  return (
+    <>
+      <Button
+        icon="undo"
+        label={t("bar.undo")}
+        hint={undo ? t("bar.undo.what", { what: undo }) : t("bar.undo")}
+        disabled={!document.canUndo}
+        onClick={() => document.undo()}
+      />
+      <Button
+        icon="redo"
+        label={t("bar.redo")}
+        hint={redo ? t("bar.redo.what", { what: redo }) : t("bar.redo")}
+        disabled={!document.canRedo}
+        onClick={() => document.redo()}
+      />
+    </>
+  );
+}
+
+function RunState() {
+  const job = useShownJob();
+  const remaining = useStore(useEditor().server, ({ queueRemaining }) => queueRemaining);
+  const state = job?.state ?? null;
+  const seconds = job && job.started !== null && job.ended !== null ? (job.ended - job.started) / 1000 : null;
+  return (
+    <span className="run-state" role="status" aria-label={t("bar.state")} data-state={state}>
+      {state && t(`status.${state}`)}
+      {state === "success" && seconds !== null && ` · ${seconds.toFixed(1)} s`}
+      {remaining > 1 && ` · ${t("bar.waiting", { count: remaining - 1 })}`}
+    </span>
+  );
+}
+
+function Name({ document }: { document: ReturnType<typeof useEditor>["document"] }) {
+  const name = useUi((state) => state.name);
+  const dirty = useSyncExternalStore(
+    (listener) => document.subscribe(listener),
+    () => document.dirty,
+  );
+  return (
+    <span className="bar-name" title={dirty ? t("bar.unsaved") : name}>
+      {name}
+      {dirty && <span aria-label={t("bar.unsaved")}> ●</span>}
+    </span>
+  );
+}
+
+function Connected() {
+  const { server, connection } = useEditor();
+  const state = useStore(server, ({ connection: now }) => now);
+  const problem = useStore(server, (now) => now.problem);
+  if (state.kind === "open" && problem === null) return null;
+  return (
+    <span className="offline" role="alert">
+      {problem ?? t(`status.${state.kind}`)}
+      {state.kind === "waiting" && (
+        <button type="button" onClick={() => connection.retryNow()}>
+          {t("status.retry")}
+        </button>
+      )}
+    </span>
+  );
+}

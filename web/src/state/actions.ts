@@ -1,0 +1,202 @@
+// What the user does to the graph: each is one step of the history.
+
+import type { NodeDef } from "../doc/catalogue";
+import { clipText, copy, duplicate, paste, readClip } from "../doc/clipboard";
+import type { Drawn } from "../doc/connect";
+import { attach, connect, disconnect, fittingTypes } from "../doc/connect";
+import {
+  addGroup, addNode, removeGroups, removeNodes, setLook, setSeedMode, setValue, toggleMode,
+} from "../doc/edit";
+import type { Bounds, InputRef, Mode, NodeId, Point, SeedMode, Source } from "../doc/graph";
+import type { Json } from "../doc/json";
+import { layoutNode } from "../doc/layout";
+import { arranged } from "../doc/open";
+import { readTexts } from "../doc/pictures";
+import { t } from "../i18n/t";
+import type { Editor } from "./editor";
+import { NOTHING, say, select } from "./ui";
+
+const MARGIN = 24;
+const RECENT = 12;
+
+/** "5:samples" names the cable that ends there. */
+export function cableId({ node, input }: InputRef): string {
+  return `${node}:${input}`;
+}
+
+export function cableOf(id: string): InputRef {
+  const at = id.indexOf(":");
+  return { node: id.slice(0, at), input: id.slice(at + 1) };
+}
+
+/** Adds a node, and connects it with the cable that was let go. Its id. */
+export function add(editor: Editor, def: NodeDef, position: Point, drawn: Drawn | null = null): NodeId {
+  const { document, catalogue, ui } = editor;
+  const port = drawn && fittingTypes(document.graph, drawn, catalogue).find((each) => each.def === def)?.port;
+  let made = "";
+  document.apply(t("do.add", { name: def.title }), (graph) => {
+    const added = addNode(graph, def, position);
+    made = added.id;
+    return drawn && typeof port === "string" ? attach(added.graph, drawn, made, port) : added.graph;
+  });
+  select(ui, [made]);
+  const others = ui.getState().recent.filter((type) => type !== def.type);
+  ui.setState({ recent: [def.type, ...others].slice(0, RECENT) });
+  return made;
+}
+
+export function setWidget(editor: Editor, node: NodeId, input: string, value: Json): void {
+  editor.document.apply(t("do.value", { name: input }), (graph) => setValue(graph, node, input, value), {
+    merge: `value ${node} ${input}`,
+  });
+  editor.runtime.forgiveFault(node, input);
+}
+
+export function setSeed(editor: Editor, node: NodeId, input: string, mode: SeedMode): void {
+  editor.document.apply(t("do.seed"), (graph) => setSeedMode(graph, node, input, mode));
+}
+
+/** Takes the seed of the last run and keeps it. */
+export function keepLastSeed(editor: Editor, node: NodeId, input: string): void {
+  const seed = editor.lastSeed(node, input);
+  if (seed === null) return;
+  editor.document.apply(t("do.seed"), (graph) =>
+    setSeedMode(setValue(graph, node, input, seed), node, input, "fixed"),
+  );
+}
+
+export function lay(editor: Editor, source: Source, to: InputRef): void {
+  editor.document.apply(t("do.connect"), (graph) => connect(graph, source, to));
+  editor.runtime.forgiveFault(to.node, to.input);
+}
+
+/** Deletes what is selected: nodes, groups, cables. */
+export function removeSelected(editor: Editor): void {
+  const { nodes, groups, cables } = editor.ui.getState();
+  editor.document.apply(t("do.remove"), (graph) => {
+    const cut = [...cables].reduce((result, id) => disconnect(result, cableOf(id)), graph);
+    return removeGroups(removeNodes(cut, nodes, editor.catalogue), groups);
+  });
+  editor.ui.setState({ cables: NOTHING });
+}
+
+export function toggleSelectedMode(editor: Editor, mode: Exclude<Mode, "normal">): void {
+  const label = t(mode === "muted" ? "do.mute" : "do.bypass");
+  editor.document.apply(label, (graph) => toggleMode(graph, editor.ui.getState().nodes, mode));
+}
+
+/** Collapses or pins what is selected, or ends that if all of it is so. */
+export function toggleSelectedLook(editor: Editor, name: "collapsed" | "pinned"): void {
+  const { nodes } = editor.ui.getState();
+  const all = [...nodes].every((id) => editor.graph.nodes.get(id)?.[name]);
+  const label = t(name === "collapsed" ? "do.collapse" : "do.pin");
+  editor.document.apply(label, (graph) => setLook(graph, nodes, { [name]: !all }));
+}
+
+export function selectAll({ graph, ui }: Editor): void {
+  select(ui, graph.nodes.keys(), graph.groups.keys());
+}
+
+/** A frame around what is selected. */
+export function groupSelected(editor: Editor): void {
+  const bounds = boundsOf(editor, editor.ui.getState().nodes);
+  if (!bounds) return;
+  const frame = {
+    x: bounds.x - MARGIN,
+    y: bounds.y - 2 * MARGIN,
+    width: bounds.width + 2 * MARGIN,
+    height: bounds.height + 3 * MARGIN,
+  };
+  editor.document.apply(t("do.group"), (graph) => addGroup(graph, t("group.new"), frame).graph);
+}
+
+function boundsOf({ graph, catalogue }: Editor, ids: Iterable<NodeId>): Bounds | null {
+  const boxes = [...ids].flatMap((id) => {
+    const node = graph.nodes.get(id);
+    return node ? [{ ...node.position, ...layoutNode(node, catalogue) }] : [];
+  });
+  if (!boxes.length) return null;
+  const x = Math.min(...boxes.map((box) => box.x));
+  const y = Math.min(...boxes.map((box) => box.y));
+  const right = Math.max(...boxes.map((box) => box.x + box.width));
+  const bottom = Math.max(...boxes.map((box) => box.y + box.height));
+  return { x, y, width: right - x, height: bottom - y };
+}
+
+export function duplicateSelected(editor: Editor): void {
+  const { nodes, groups } = editor.ui.getState();
+  editor.document.apply(t("do.duplicate"), (graph) => {
+    const made = duplicate(graph, nodes, groups);
+    queueMicrotask(() => select(editor.ui, made.nodes, made.groups));
+    return made.graph;
+  });
+}
+
+/** What is selected, as text for the clipboard; null if nothing is. */
+export function copySelected(editor: Editor): string | null {
+  const { nodes, groups } = editor.ui.getState();
+  if (!nodes.size && !groups.size) return null;
+  return clipText(copy(editor.graph, nodes, groups), editor.catalogue);
+}
+
+/** Pastes a text; whether there was something in it. outer: with cables from outside. */
+export function pasteText(editor: Editor, text: string, outer = false): boolean {
+  const clip = readClip(text, editor.catalogue);
+  if (!clip) return false;
+  const view = editor.canvas?.view();
+  const at = view && { x: Math.round(view.x + view.width / 3), y: Math.round(view.y + view.height / 3) };
+  editor.document.apply(t("do.paste"), (graph) => {
+    const made = paste(graph, clip, { ...(at ? { at } : {}), outer });
+    queueMicrotask(() => select(editor.ui, made.nodes, made.groups));
+    return made.graph;
+  });
+  return true;
+}
+
+export function arrangeAll(editor: Editor): void {
+  editor.document.apply(t("do.arrange"), (graph) => arranged(graph, editor.catalogue));
+  editor.canvas?.fit();
+}
+
+/** A file that was dropped, pasted or chosen: a graph, or else a picture to be loaded.
+ * onto: the node it was dropped on. */
+export async function take(editor: Editor, file: File, position: Point, onto: NodeId | null = null): Promise<void> {
+  const picture = file.type.startsWith("image/");
+  const port = onto === null ? null : uploadPort(editor, onto);
+  if (onto !== null && port !== null && picture) return upload(editor, file, onto, port);
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (picture && !(await carriesGraph(bytes))) return loadPicture(editor, file, position);
+  await editor.open(bytes, file.name.replace(/\.\w+$/, ""));
+}
+
+async function carriesGraph(bytes: Uint8Array): Promise<boolean> {
+  const texts = await readTexts(bytes);
+  return texts.has("workflow") || texts.has("prompt");
+}
+
+function uploadPort({ graph, catalogue }: Editor, id: NodeId): string | null {
+  const def = catalogue.get(graph.nodes.get(id)?.type ?? "");
+  const port = def?.inputs.find(({ widget }) => widget?.kind === "choice" && widget.upload);
+  return port?.name ?? null;
+}
+
+async function loadPicture(editor: Editor, file: File, position: Point): Promise<void> {
+  const def = editor.catalogue.get("LoadImage");
+  if (!def) return;
+  const id = add(editor, def, position);
+  const port = uploadPort(editor, id);
+  if (port !== null) await upload(editor, file, id, port);
+}
+
+/** Sends a picture to the server and has a node's widget name it. */
+export async function upload(editor: Editor, file: File, node: NodeId, input: string): Promise<void> {
+  try {
+    const { filename, subfolder } = await editor.api.uploadImage(file, file.name);
+    setWidget(editor, node, input, subfolder ? `${subfolder}/${filename}` : filename);
+    say(editor.ui, t("widget.upload.done", { name: filename }));
+    await editor.server.getState().refresh();
+  } catch (error) {
+    say(editor.ui, error instanceof Error ? error.message : String(error), true);
+  }
+}
+

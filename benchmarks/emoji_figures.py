@@ -89,7 +89,12 @@ class Emoji:
         return self._pixels(dataset).hint(name, range(len(dataset)), Chance(0))
 
     def _pixels(self, dataset: Dataset) -> Pixels:
-        return Pixels(dataset, Framing(self.size, 8, square=True))
+        return framed(dataset, self.size)
+
+
+def framed(dataset: Dataset, size: int) -> Pixels:
+    """Its pictures and hints as the training graphs frame them."""
+    return Pixels(dataset, Framing(size, 8, square=True))
 
 
 def prepared(engine: Engine, options: Options) -> tuple[Subject, Emoji, dict[str, Any]]:
@@ -124,7 +129,7 @@ def measured(
     asked = options.captions or emoji.training.captions
     if options.count:
         asked = _spread(asked, options.count)
-    gallery = Gallery.of(emoji.pictures(emoji.everything), _captions(emoji.everything))
+    gallery = Gallery.of(emoji.pictures(emoji.everything), captions_of(emoji.everything))
     works = {
         "autoencoder": lambda: autoencoder(subject, emoji),
         "loss": lambda: loss(subject, emoji),
@@ -158,7 +163,7 @@ def autoencoder(subject: Subject, emoji: Emoji) -> Figures:
 
 def loss(subject: Subject, emoji: Emoji) -> list[float]:
     given = emoji.pictures(emoji.validation)
-    return subject.losses(given, _captions(emoji.validation), BUCKETS)
+    return subject.losses(given, captions_of(emoji.validation), BUCKETS)
 
 
 def recall(
@@ -195,7 +200,7 @@ def control(
 ) -> dict[str, Figures]:
     """For emoji that were not trained on: their captions and their hints."""
     chosen = emoji.validation.sample(options.few, 0)
-    asked, scale = _captions(chosen), options.guidance[len(options.guidance) // 2]
+    asked, scale = captions_of(chosen), options.guidance[len(options.guidance) // 2]
     found: dict[str, Figures] = {}
     for kind, made in networks.items():
         hints = emoji.hints(chosen, kind)
@@ -224,16 +229,16 @@ def pictures(subject: Subject, asked: Sequence[str], options: Options, out: Path
     said: Figures = {}
     for name, captions in {"known": _spread(asked, SHOWN), "compositions": COMPOSITIONS}.items():
         sheet = grid(subject.drawn(captions, scale, options.steps), COLUMNS)
-        _save(sheet, out / f"{name}.png")
+        save_sheet(sheet, out / f"{name}.png")
         said[name] = list(captions)
     return said
 
 
-def _save(sheet: Tensor, path: Path) -> None:
+def save_sheet(sheet: Tensor, path: Path) -> None:
     Image.fromarray((sheet.movedim(0, -1) * 255).round().byte().numpy()).save(path)
 
 
-def _captions(dataset: Dataset) -> tuple[str, ...]:
+def captions_of(dataset: Dataset) -> tuple[str, ...]:
     return tuple(example.caption for example in dataset.examples)
 
 

@@ -75,35 +75,46 @@ class Subject:
 
         control: a network, and a hint (N, 3, H, W) in [0, 1] for each caption.
         """
-        parts = range(0, len(captions), BATCH)
+        empty = self.tokens([""])
+
+        def part(first: int) -> Tensor:
+            tokens = self.tokens(captions[first : first + BATCH])
+            return self._part(first, tokens, empty, guidance, steps, sampler, control)
+
+        return torch.cat([part(first) for first in range(0, len(captions), BATCH)])
+
+    def told(self, tokens: Tensor, empty: Tensor, guidance: float, steps: int) -> Tensor:
+        """The same for tokens (N, L, D) of what was read, guided away from `empty` (1, L, D)."""
+        parts = range(0, len(tokens), BATCH)
         return torch.cat(
             [
-                self._part(captions[i : i + BATCH], i, guidance, steps, sampler, control)
-                for i in parts
+                self._part(first, tokens[first : first + BATCH], empty, guidance, steps)
+                for first in parts
             ]
         )
 
     def _part(
         self,
-        captions: Sequence[str],
         first: int,
+        tokens: Tensor,
+        empty: Tensor,
         guidance: float,
         steps: int,
-        sampler: SamplerOf | None,
-        control: tuple[ControlNet, Tensor] | None,
+        sampler: SamplerOf | None = None,
+        control: tuple[ControlNet, Tensor] | None = None,
     ) -> Tensor:
         side = self.size // self.factor
         network: Any = self.unet
         if control is not None:
-            hints = control[1][first : first + len(captions)].to(self.device)
+            hints = control[1][first : first + len(tokens)].to(self.device)
             network = Steered(self.unet, control[0], hints)
         x_0 = draw(
             network,
             self.model.sampling,
-            (len(captions), self.model.channels, side, side),
+            (len(tokens), self.model.channels, side, side),
             Chance(self.seed, (first,)),
-            tokens=self.tokens(captions),
-            empty=self.tokens([""]),
+            tokens=tokens,
+            empty=empty,
             guidance=guidance,
             steps=steps,
             device=self.device,

@@ -368,3 +368,42 @@ def test_a_sampler_draws_each_segment_s_prompt_in_its_place(desk: Desk, clip: Cl
     expected = torch.full((1, 4, 8, 4), 3.0)
     expected[:, :, :2] = -2.0
     torch.testing.assert_close(latent.samples, expected)
+
+
+# -- silhouettes -----------------------------------------------------------------------------------
+
+
+def framed(frame: Any, inside: Any, hole: Any = None) -> Tensor:
+    """(1, 7, 7, 3): a ring or a block of colour in the middle of a frame."""
+    picture = torch.tensor(frame, dtype=torch.float32).repeat(1, 7, 7, 1)
+    picture[:, 2:5, 2:5] = torch.tensor(inside, dtype=torch.float32)
+    if hole is not None:
+        picture[:, 3, 3] = torch.tensor(hole, dtype=torch.float32)
+    return picture
+
+
+def test_a_silhouette_is_all_that_the_border_does_not_reach_for_each_picture() -> None:
+    batch = torch.cat([framed(WHITE, RED, hole=WHITE), framed(GREEN, GREEN, hole=BLUE)])
+
+    image, mask = segmenting.silhouette_of(batch)
+
+    block, dot = torch.zeros(7, 7), torch.zeros(7, 7)
+    block[2:5, 2:5], dot[3, 3] = 1, 1  # a hole of the background's colour is inside
+    assert torch.equal(mask, torch.stack([block, dot]))
+    assert torch.equal(image, mask[..., None].expand(2, 7, 7, 3))
+    assert image.is_contiguous()
+
+
+def test_the_tolerance_says_what_is_still_background() -> None:
+    picture = framed(WHITE, (0.9, 0.9, 0.9))
+
+    assert segmenting.silhouette_of(picture, 0.05).mask.sum() == 9
+    assert segmenting.silhouette_of(picture, 0.2).mask.sum() == 0
+
+
+def test_alpha_does_not_count_in_a_silhouette() -> None:
+    alpha = torch.rand(1, 7, 7, 1, generator=torch.Generator().manual_seed(0))
+
+    plain, seen = framed(WHITE, RED), torch.cat([framed(WHITE, RED), alpha], dim=-1)
+
+    assert torch.equal(segmenting.silhouette_of(plain)[1], segmenting.silhouette_of(seen)[1])

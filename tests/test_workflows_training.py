@@ -142,6 +142,20 @@ def test_a_controlnet_is_trained_for_the_embedded_model(engine: Engine, kind: st
     assert runs(engine)["controlnet"] == before + 1
 
 
+@needs_font
+def test_a_model_that_reads_a_map_is_trained_from_the_embedded_one(engine: Engine) -> None:
+    path = ROOT / "workflows" / "train_emoji_condition.json"
+    values = {**small("train_emoji_condition"), "5.resolution": 32}
+
+    result = engine.run(path, values).require()
+
+    [picture] = saved(engine, result)
+    assert decode(picture).image.shape == (1, 32, 32, 3)
+    [encoder] = engine.folders.output.glob("training/*/encoder.safetensors")
+    with safe_open(encoder, "pt") as file:  # type: ignore[no-untyped-call]
+        assert file.metadata()["kind"] == "depth"
+
+
 # -- one after the other ---------------------------------------------------------------------------
 
 

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from nodes.imaging.files import encode_png
 from nodes.imaging.filters import canny
+from nodes.imaging.silhouette import silhouette
 from nodes.training.dataset import Dataset, DatasetError, Example, digest
 from nodes.training.framing import WHITE
 from nodes.training.pixels import opened
 
-NEAR = 10 / 255  # what differs less from the background belongs to it
 LOW, HIGH = 0.4, 0.8  # thresholds of the edges
 
 Progress = Callable[[int, int], None]
@@ -35,32 +34,6 @@ class HintMaker:
 
     make: Callable[[Tensor], Tensor]
     version: int = 1
-
-
-def silhouette(image: Tensor) -> Tensor:
-    """1 on what stands before the background: all that cannot be reached from the border.
-
-    The background's colour is the median of the border's pixels; it is what is near that colour.
-    """
-    border = torch.cat(
-        [image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1]], dim=1
-    )  # (1, 2 H + 2 W, 3)
-    background = border.median(dim=1).values[:, None, None]
-    near = ((image - background).abs().amax(dim=-1) <= NEAR).float()
-    return 1 - _reached(near)
-
-
-def _reached(open_: Tensor) -> Tensor:
-    """The part of the cells (1, H, W) that are 1 which the border reaches, by their sides."""
-    reached = open_.clone()
-    reached[:, 1:-1, 1:-1] = 0
-    while True:
-        tall = max_pool2d(reached, (3, 1), stride=1, padding=(1, 0))
-        wide = max_pool2d(reached, (1, 3), stride=1, padding=(0, 1))
-        grown = torch.maximum(tall, wide) * open_
-        if torch.equal(grown, reached):
-            return reached
-        reached = grown
 
 
 def depth(image: Tensor) -> Tensor:

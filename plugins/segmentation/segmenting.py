@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nodegraph import NodeGraphError, Number, Seed, Tip, node
+from nodes.imaging.silhouette import silhouette
 from nodes.types import Image, Mask
 
 from .clusters import clustered, palette, smoothed
@@ -59,6 +60,27 @@ def segment_mask(
 def segment_masks(segments: Segments) -> Mask:
     """A mask for each segment, from number 0 on; of each, one for every picture of the batch."""
     return Mask(torch.cat([segments.mask(number) for number in range(len(segments))]))
+
+
+class Shape(NamedTuple):
+    """White on black, as ControlNets for silhouettes want it, and as a mask."""
+
+    image: Image
+    mask: Mask
+
+
+@node("Silhouette", category="image/segmentation", display_name="Silhouette")
+def silhouette_of(
+    image: Image,
+    tolerance: Annotated[
+        float,
+        Number(min=0.0, max=1.0, step=0.01),
+        Tip("what differs less from the border's colour is background"),
+    ] = 0.04,
+) -> Shape:
+    """What stands before a plain background: all that the picture's border does not reach."""
+    shape = silhouette(image[..., :3], tolerance)
+    return Shape(Image(shape[..., None].expand(*shape.shape, 3).contiguous()), Mask(shape))
 
 
 def as_parts(labels: Tensor, image: Image) -> Parts:

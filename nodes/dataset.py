@@ -14,15 +14,17 @@ from nodegraph import (
     Number,
     Seed,
     Shown,
+    Text,
     Tip,
     node,
 )
 from nodes.training.contact_sheet import contact_sheet, report
-from nodes.training.dataset import Dataset, Reader, read_dataset
+from nodes.training.dataset import Dataset, DatasetError, Reader, read_dataset
 from nodes.training.framing import Framing
 from nodes.training.hints import MAKERS, HintMaker, add_hints
 from nodes.training.image_folder import read_image_folder
 from nodes.training.looking import Looker
+from nodes.training.picking import listed, rows_of
 from nodes.training.pixels import Pixels
 from nodes.types import Image
 
@@ -115,6 +117,37 @@ def split_dataset(
     """A choice by chance: what is trained on, and what training is judged by."""
     used = dataset.sample(limit, seed) if limit else dataset
     return Split(*used.split(validation, seed))
+
+
+class Picked(NamedTuple):
+    """picked: those with one of the captions. rest: the others."""
+
+    picked: Dataset
+    rest: Dataset
+
+
+@node("PickFromDataset", category=CATEGORY, display_name="Pick from Data Set")
+def pick_from_dataset(
+    dataset: Dataset,
+    captions: Annotated[
+        str, Text(multiline=True), Tip("one a line; * stands for anything, as in *heart")
+    ] = "*",
+    *,
+    context: Context,
+) -> Picked:
+    """A choice by caption, upper or lower case, and what is left. The order stays as it was."""
+    patterns = [line.strip().lower() for line in captions.splitlines() if line.strip()]
+    try:
+        rows, idle = rows_of(dataset, patterns)
+    except DatasetError as fault:
+        raise NodeGraphError(f"captions: {fault}") from fault
+    if idle:
+        context.warn(f"captions: no example has {listed(idle)}")
+    others = sorted(set(range(len(dataset))) - set(rows))
+    return Picked(
+        dataset.take(rows, f"{dataset.name} (picked)"),
+        dataset.take(others, f"{dataset.name} (rest)"),
+    )
 
 
 @node("AddDatasetHints", category=CATEGORY, display_name="Add Hints to Data Set", lane="io")

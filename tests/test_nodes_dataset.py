@@ -24,6 +24,7 @@ from nodes.dataset import (
     READERS,
     add_dataset_hints,
     load_image_folder,
+    pick_from_dataset,
     show_dataset,
     split_dataset,
 )
@@ -155,6 +156,56 @@ def test_a_step_that_does_not_fit_is_made_smaller_and_an_empty_data_set_is_refus
     assert "size 24 x 24: 1 picture" in sheet.report
     with pytest.raises(NodeGraphError, match="is empty"):
         show_dataset(numbered(1).take(()))
+
+
+# -- picking ---------------------------------------------------------------------------------------
+
+
+def captioned(*captions: str) -> Dataset:
+    blank = numbered(len(captions))
+    return replace(
+        blank,
+        examples=tuple(
+            replace(example, caption=caption)
+            for example, caption in zip(blank.examples, captions, strict=True)
+        ),
+    )
+
+
+def told(dataset: Dataset) -> list[str]:
+    return [example.caption for example in dataset.examples]
+
+
+def test_examples_are_picked_by_caption_in_their_order_and_the_rest_is_left(
+    desk: Desk,
+) -> None:
+    dataset = captioned("red heart", "Cat", "blue heart", "cat face", "cat")
+
+    picked, rest = pick_from_dataset(dataset, " CAT \n\n*heart", context=context(desk))
+
+    assert told(picked) == ["red heart", "Cat", "blue heart", "cat"]
+    assert told(rest) == ["cat face"]
+    assert picked.name.endswith("(picked)")
+
+
+def test_a_caption_that_nothing_has_is_a_warning_and_none_at_all_an_error(desk: Desk) -> None:
+    dataset, quiet = captioned("cat", "dog"), context(desk)
+
+    assert told(pick_from_dataset(dataset, "dog\nhorse\n*fish", context=quiet).picked) == ["dog"]
+
+    assert desk.warnings == ["captions: no example has 'horse', '*fish'"]
+    with pytest.raises(
+        NodeGraphError, match=r"captions: no example of .* has 'horse'.*'cat', 'dog'"
+    ):
+        pick_from_dataset(dataset, "horse", context=context(desk))
+    with pytest.raises(NodeGraphError, match="none are given"):
+        pick_from_dataset(dataset, " \n ", context=context(desk))
+
+
+def test_a_caption_with_a_star_in_it_is_found_by_itself(desk: Desk) -> None:
+    assert told(
+        pick_from_dataset(captioned("keycap *", "key"), "keycap *", context=context(desk))[0]
+    ) == ["keycap *"]
 
 
 # -- graphs ----------------------------------------------------------------------------------------

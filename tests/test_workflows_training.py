@@ -35,6 +35,7 @@ needs_font = pytest.mark.skipif(
 SMALL = {
     "EmojiDataset": {"size": 32},
     "SplitDataset": {"limit": 10, "validation": 0.2},
+    "PickFromDataset": {"captions": "*a*"},
     "TrainingRecipe": {"steps": 2, "batch": 2, "arithmetic": "fp32", "compiled": False},
     "TrainAutoencoder": {"resolution": 32},
     "TrainDiffusion": {"resolution": 32, "prompts": "cat face"},

@@ -98,7 +98,10 @@ def framed(dataset: Dataset, size: int) -> Pixels:
 
 
 def prepared(engine: Engine, options: Options) -> tuple[Subject, Emoji, dict[str, Any]]:
-    """The model, the set split as the training graphs split it, and the ControlNets there are."""
+    """The model, the set split as the training graphs split it, and the ControlNets there are.
+
+    Captions that are asked for are known to the model, and never judged as unknown ones.
+    """
     graph: dict[str, Any] = {
         "set": _step("EmojiDataset", size=options.size),
         "hints": _step("AddDatasetHints", dataset=["set", 0], kind="edges"),
@@ -113,6 +116,8 @@ def prepared(engine: Engine, options: Options) -> tuple[Subject, Emoji, dict[str
     model, clip, vae = found["model"][:3]
     subject = Subject.of(model, clip, vae, options.size, options.device)
     training, validation = found["split"][:2]
+    unknown = [r for r, e in enumerate(validation.examples) if e.caption not in options.captions]
+    validation = validation.take(unknown)
     emoji = Emoji(found["hints"][0], training, validation, options.size)
     networks = {kind: network(found[kind][0].source, options.device) for kind in control}
     return subject, emoji, networks

@@ -135,6 +135,7 @@ def test_every_section_gives_its_figures(
     assert found["unknown"] == []
     assert set(SECTIONS) <= found.keys()
     assert found["autoencoder"]["pictures"] == len(emoji.validation)
+    assert not {e.caption for e in emoji.validation.examples} & set(KNOWN)
     assert 20 < found["autoencoder"]["psnr"] < 40
     assert 0.7 < found["autoencoder"]["ssim"] < 1
     assert len(found["loss"]) == 10

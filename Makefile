@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: run serve train test test-slow lint format types bench web web-fixtures clean
+.PHONY: run serve train test test-slow lint format types bench thumbnails web web-fixtures clean
 
 run: $(CORE)  ## text to image on the embedded model; says where the picture is
 	$(BIN)/python main.py run workflows/text_to_image.json
@@ -33,6 +33,9 @@ format: $(DEV)
 
 bench: $(DEV)  ## the table of docs/performance.md, measured here
 	$(BIN)/python -m benchmarks
+
+thumbnails: $(DEV)  ## the pictures of the example workflows, after changes of these or of the model
+	$(BIN)/python -m benchmarks.thumbnails
 
 web:  ## the page: its dependencies (Node 20 or newer), style, types, tests, and web/dist built anew
 	cd web && npm ci && npm run check

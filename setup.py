@@ -1,5 +1,6 @@
 """Takes the built page and the example workflows along: web/dist becomes nodegraph/_web, the graphs
-of workflows/ become nodegraph/_workflows. All else is in pyproject.toml."""
+of workflows/, their pictures and the README that lists them become nodegraph/_workflows. All else
+is in pyproject.toml."""
 
 from pathlib import Path
 from shutil import copytree, ignore_patterns
@@ -18,7 +19,7 @@ class WithPage(build_py):
         if not self.editable_mode:
             package = Path(self.build_lib) / "nodegraph"
             copytree(HOME / "web" / "dist", package / "_web", dirs_exist_ok=True)
-            others = ignore_patterns("*.py", "*.md", "__pycache__")
+            others = ignore_patterns("*.py", "__pycache__")
             copytree(HOME / "workflows", package / "_workflows", ignore=others, dirs_exist_ok=True)
 
 

@@ -18,6 +18,7 @@ ALL = (
     "precision",
     "streaming",
     "server",
+    "canvas",
 )
 
 

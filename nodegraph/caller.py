@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .calls import Calls, arguments_of
 from .computing import compute_alone
 from .context import CancelToken, Context
-from .events import Event, Preview, Progress, Retried, Warned
+from .events import Event, Measured, Preview, Progress, Retried, Warned
 from .saving import Book
 from .tasks import Task
 
@@ -121,6 +121,9 @@ class Caller:
             links={name: link.from_inside() for name, link in task.node.links()},
             on_progress=lambda v, n, text: emit(Progress(**who, value=v, total=n, text=text)),
             on_preview=lambda value: emit(Preview(**who, value=value)),
+            on_measure=lambda step, total, figures, sample: emit(
+                Measured(**who, step=step, total=total, figures=figures, sample=sample)
+            ),
             on_warning=lambda message: emit(Warned(**who, message=message)),
             on_manifest=lambda: self.describe(task),
             folders=folders,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .folders import Folders
     from .hashes import FileHashes
     from .memory import ModelManager
+    from .outputs import SavedFile
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -93,6 +94,7 @@ class Context:
     extra: Mapping[str, Any] = field(default_factory=dict)
     on_progress: Callable[[int, int, str], None] = _ignore
     on_preview: Callable[[Any], None] = _ignore
+    on_measure: Callable[[int, int, Mapping[str, float], SavedFile | None], None] = _ignore
     on_warning: Callable[[str], None] = _ignore
     on_manifest: Callable[[], Mapping[str, Any]] = _no_manifest
 
@@ -111,6 +113,15 @@ class Context:
                result. Other values are ignored.
         """
         self.on_preview(value)
+
+    def measure(
+        self, step: int, total: int, figures: Mapping[str, float], sample: SavedFile | None = None
+    ) -> None:
+        """Report figures of step `step` of `total`, to be drawn as curves by their names.
+
+        sample: a picture of how far the node is, which it has written.
+        """
+        self.on_measure(step, total, figures, sample)
 
     def warn(self, message: str) -> None:
         """Tell the user something that does not stop the node."""

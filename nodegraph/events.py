@@ -1,7 +1,7 @@
 """What happens while a plan runs, as frozen facts.
 
-    RunStarted, NodesCached, then per node NodeStarted, Progress*, Preview*, Warned*, Retried?,
-    Executed? (output nodes), NodeFinished | NodeFailed | NodeSkipped; and at last
+    RunStarted, NodesCached, then per node NodeStarted, Progress*, Preview*, Measured*, Warned*,
+    Retried?, Executed? (output nodes), NodeFinished | NodeFailed | NodeSkipped; and at last
     RunFinished | RunCancelled.
 
 The executor emits them to a callback, one at a time; times are seconds since the epoch.
@@ -10,10 +10,11 @@ The executor emits them to a callback, one at a time; times are seconds since th
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .outputs import Shown
+from .outputs import SavedFile, Shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,16 @@ class Preview(NodeEvent):
     """
 
     value: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(NodeEvent):
+    """Figures of a node that learns, see `Context.measure`."""
+
+    step: int
+    total: int
+    figures: Mapping[str, float]
+    sample: SavedFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

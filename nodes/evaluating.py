@@ -21,6 +21,7 @@ from nodes.training.order import Order
 from nodes.training.pixels import Pixels
 from nodes.training.simple_loss import SimpleLoss
 from nodes.training.variational import Bound, bits_per_dimension
+from nodes.training_classes import labels_of
 from nodes.training_conditions import Tellers
 from nodes.training_parts import framing_of, latents_of, network_of
 from nodes.types import Clip, ConditionEncoder, Image, Model, Vae
@@ -201,6 +202,7 @@ def _lesson(
         drop=0.0,
         scale=model.scale,
         device=context.device,
+        labels=labels_of(model, dataset, 0.0, context),
     )
 
 

@@ -16,6 +16,7 @@ from nodes.areas import cells_of
 from nodes.beside import beside
 from nodes.diffusion.condition import Condition as DiffusionCondition
 from nodes.diffusion.hooks import Hook
+from nodes.models.class_table import ClassTable
 from nodes.types import Condition, Conditioning, Latent, Model
 
 
@@ -57,8 +58,8 @@ def conditions(
     `latents` (B, C, h, w) in the model's scale and the noise mask `mask` (B or 1, 1, H, W) are what
     an inpainting network is shown where the conditioning brings nothing of its own. `hooks` makes
     those of what is attached to an entry.
-    Raises NodeGraphError for tokens the network cannot read, for an area outside the picture, and
-    for what is missing next to the latent (see `nodes.beside`).
+    Raises NodeGraphError for tokens, a class or a vector that the network cannot read, for an area
+    outside the picture, and for what is missing next to the latent (see `nodes.beside`).
     """
     schedule = model.sampling.schedule
     return tuple(
@@ -72,6 +73,7 @@ def conditions(
             concat=beside(entry, model, latents, mask),
             hooks=hooks(entry),
             area=cells_of(entry, latents, model.factor),
+            y=y_of(entry, model, latents.device),
         )
         for entry in conditioning.entries
     )
@@ -90,6 +92,42 @@ def tokens_of(entry: Condition, model: Model, device: torch.device) -> Tensor | 
     if width != model.context:
         raise NodeGraphError(_misfit(entry.origin, width, model))
     return entry.context.to(device)
+
+
+def y_of(entry: Condition, model: Model, device: torch.device) -> Tensor | None:
+    """What the network adds to the time: an entry's class, or its vector; None if it reads neither.
+
+    Raises NodeGraphError where the entry has none, or one that the model does not know.
+    """
+    if model.classes is not None:
+        return _label(entry, model.classes).to(device)
+    if model.vector is None:
+        return None
+    width = None if entry.pooled is None else entry.pooled.shape[-1]
+    if entry.pooled is None or width != model.vector:
+        has = "none" if width is None else f"one {width} wide"
+        raise NodeGraphError(
+            f"the model reads a vector {model.vector} wide beside the tokens, and the conditioning "
+            f"has {has}: encode the prompt with the encoder that belongs to the model"
+        )
+    return entry.pooled.to(device)
+
+
+def _label(entry: Condition, table: ClassTable) -> Tensor:
+    if entry.label is None:
+        remedy = "ConditioningClass has an output `null` for that"
+        if not table.null:
+            remedy = "it has no class that stands for none, so name one, or sample at cfg 1"
+        raise NodeGraphError(
+            f"the model draws by class, one of {table.classes}, and the conditioning names none: "
+            f"use ConditioningClass; where none is meant, {remedy}"
+        )
+    if (highest := int(entry.label.max())) >= table.rows:
+        raise NodeGraphError(
+            f"the conditioning asks for class {highest}, but the model's are 0 to "
+            f"{table.rows - 1}: connect this model to ConditioningClass"
+        )
+    return entry.label
 
 
 def _misfit(origin: str, width: int, model: Model) -> str:

@@ -10,10 +10,12 @@ from nodes.models.unet import UNet
 from nodes.training.dataset import Dataset
 from nodes.training.diffusion import DiffusionLesson
 from nodes.training.framing import Crop
+from nodes.training.labels import Labels
 from nodes.training.latents import Latents
 from nodes.training.pixels import Pixels
 from nodes.training.recipe import Recipe
 from nodes.training.simple_loss import SimpleLoss
+from nodes.training_classes import Drawn, drawn, labels_of
 from nodes.training_conditions import (
     ENCODER,
     Specimens,
@@ -79,7 +81,8 @@ def train_diffusion(
     """Teach a diffusion model a data set: the noise in a picture, told from its caption.
 
     On pixels without a vae, on latents with one; with captions, or what a condition encoder makes
-    of labels, pictures or hints, or both, where the model reads tokens. All is dropped together.
+    of labels, pictures or hints, or both, where the model reads tokens; with the data set's labels
+    where the model has classes. All is dropped together.
     """
     if vae is not None:  # a file with a UNet alone does not say how large its latent cells are
         model = replace(model, factor=vae.factor)
@@ -92,6 +95,7 @@ def train_diffusion(
     unet = network_of(model.source, UNet, context, learns=True)
     tellers = Tellers(clip, encoder, reads, text_learns=train_text, encoder_learns=True)
     told = tellers.told(model, dataset, data, context)
+    labels = labels_of(model, dataset, drop, context)
     lesson = DiffusionLesson(
         unet=unet,
         data=data,
@@ -102,22 +106,29 @@ def train_diffusion(
         drop=drop,
         scale=model.scale,
         device=context.device,
+        labels=labels,
     )
     asked = tuple(prompts.splitlines())
-    sheet = Sheet(model, vae, clip, unet, told.text, asked, resolution, context)
-    train(NAME, lesson, recipe, context, _drawing(sheet, told, data, recipe.seed))
+    shown = drawn(model, asked)
+    sheet = Sheet(model, vae, clip, unet, told.text, asked, resolution, context, drawn=shown)
+    train(NAME, lesson, recipe, context, _drawing(sheet, told, data, labels, recipe.seed))
     if encoder is not None and told.sensed is not None:
         save_trained(folder / ENCODER, encoder, told.sensed, stored)
     result.write(unet, told.text, stored)
     return TrainedModel(*result.read(), trained_encoder(folder / ENCODER, encoder, context))
 
 
-def _drawing(sheet: Sheet, told: Told, data: Latents | Pixels, seed: int) -> Draw:
+def _drawing(
+    sheet: Sheet, told: Told, data: Latents | Pixels, labels: Labels | None, seed: int
+) -> Draw:
     """The sheet of prompts; where an encoder learns along, of the first examples."""
     if told.sensed is None:
         return sheet
     specimens = Specimens.of(told.sensed, data, seed)
     prompts = specimens.prompts(sheet.prompts)
     sheet = replace(sheet, prompts=prompts, sensed=specimens.tokens)
+    if sheet.model.classes is not None and labels is not None:
+        numbers = [labels.numbers[i] for i in specimens.examples]
+        sheet = replace(sheet, drawn=Drawn.of(sheet.model.classes, numbers))
     hints = specimens.hints
     return sheet if hints is None else HintSheet(sheet, hints)

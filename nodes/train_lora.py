@@ -16,6 +16,7 @@ from nodes.training.framing import Crop
 from nodes.training.low_rank import Modules
 from nodes.training.recipe import Recipe
 from nodes.training.simple_loss import SimpleLoss
+from nodes.training_classes import drawn, labels_of
 from nodes.training_parts import (
     Shape,
     Stored,
@@ -99,9 +100,11 @@ def train_lora(
             drop=drop,
             scale=model.scale,
             device=context.device,
+            labels=labels_of(model, dataset, drop, context),
         )
         lines, unet, text = tuple(prompts.splitlines()), learning.unet, learning.text
-        sheet = Sheet(model, vae, clip, unet, text, lines, resolution, context)
+        shown = drawn(model, lines)
+        sheet = Sheet(model, vae, clip, unet, text, lines, resolution, context, drawn=shown)
         train(NAME, lesson, recipe, context, sheet)
         result.write(learning, plan, described(plan, recipe, model, len(dataset)))
     made, patched, encoder, loss = result.read(model, clip)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nodegraph import Context, FileOf, NodeGraphError, Number, Seed, Tip, node
-from nodes.fitting import fit, tokens_of
+from nodes.fitting import fit, tokens_of, y_of
 from nodes.lora_model import LossMap, steps_of
 from nodes.lora_training import NAME, Plan, Result, adapted, described
 from nodes.patching import Lora, open_lora
@@ -16,6 +16,7 @@ from nodes.training.changes import Algorithm
 from nodes.training.conditioning import Fixed
 from nodes.training.diffusion import DiffusionLesson
 from nodes.training.given import Rows, told
+from nodes.training.labels import Labels
 from nodes.training.order import Order
 from nodes.training.recipe import Recipe
 from nodes.training.simple_loss import Distance, SimpleLoss
@@ -24,6 +25,7 @@ from nodes.types import Conditioning, Latent, Model
 from nodes.weights import KEY_MAPS
 
 NONE = "[None]"
+HOST = torch.device("cpu")
 DISTANCES: dict[str, Distance] = {
     "MSE": "mse",
     "L1": "l1",
@@ -105,6 +107,7 @@ def train_lora_node(
             drop=0.0,
             scale=model.scale,
             device=context.device,
+            labels=_labels(positive, model, len(data.rows), context),
         )
         train(NAME, lesson, recipe, context)
         result.write(learning, plan, described(plan, recipe, model, len(data.rows)))
@@ -127,7 +130,7 @@ def _told(positive: Conditioning, model: Model, count: int, context: Context) ->
                 "the conditioning has a ControlNet, an area or a mask, which training knows "
                 "nothing of: connect the prompts alone"
             )
-    found = [tokens_of(entry, model, torch.device("cpu")) for entry in positive.entries]
+    found = [tokens_of(entry, model, HOST) for entry in positive.entries]
     rows = [row[None] for tokens in found if tokens is not None for row in tokens]
     if not rows:
         return None
@@ -135,3 +138,17 @@ def _told(positive: Conditioning, model: Model, count: int, context: Context) ->
         return told(rows, count, context.device)
     except ValueError as fault:
         raise NodeGraphError(f"positive: {fault} for all") from fault
+
+
+def _labels(positive: Conditioning, model: Model, count: int, context: Context) -> Labels | None:
+    """The class of each latent; None for a model without classes. Raises NodeGraphError."""
+    if model.classes is None:
+        return None
+    found = [y_of(entry, model, HOST) for entry in positive.entries]
+    numbers = [number for y in found if y is not None for number in y.tolist()]
+    if len(numbers) not in (1, count):
+        raise NodeGraphError(
+            f"positive: {len(numbers)} classes for {count} latents: expected as many, or one for "
+            "all"
+        )
+    return Labels(numbers if len(numbers) == count else numbers * count, None, context.device)

@@ -16,6 +16,7 @@ from nodes.models.vae import VAE
 from nodes.training.chance import Chance
 from nodes.training.drawing import Network, draw, grid
 from nodes.training.texts import encoding, token_ids
+from nodes.training_classes import Drawn
 from nodes.types import Clip, Model, Vae
 
 UNPROMPTED = 8  # pictures where no prompts are given
@@ -30,6 +31,7 @@ class Sheet:
     text:    the text encoder that learns along; None: that of `clip` is used as it is.
     sensed:  gives (P + 1, L, D), what a condition encoder tells beside each prompt, at the end what
              stands for nothing.
+    drawn:   the class of each picture, for a network that has classes.
     """
 
     model: Model
@@ -44,6 +46,7 @@ class Sheet:
     steps: int = 20
     seed: int = field(default=0)
     sensed: Callable[[], Tensor] | None = None
+    drawn: Drawn | None = None
 
     def __call__(self) -> Tensor:
         """(1, 3, H, W) in [−1, 1]: all pictures on one sheet."""
@@ -52,7 +55,8 @@ class Sheet:
     def pictures(self) -> Tensor:
         """(P, 3, H, W) in [−1, 1], on the host."""
         side = self.resolution // (self.model if self.vae is None else self.vae).factor
-        shape = (len(self.prompts) or UNPROMPTED, self.model.channels, side, side)
+        count = len(self.prompts) or UNPROMPTED if self.drawn is None else len(self.drawn.y)
+        shape = (count, self.model.channels, side, side)
         tokens = self._tokens()
         x_0 = draw(
             self.network,
@@ -61,6 +65,8 @@ class Sheet:
             Chance(self.seed),
             tokens=None if tokens is None else tokens[:-1],
             empty=None if tokens is None else tokens[-1:],
+            y=None if self.drawn is None else self.drawn.y,
+            null=None if self.drawn is None else self.drawn.null,
             guidance=self.guidance,
             steps=self.steps,
             device=self.context.device,

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nodegraph import ModelSource, PortType, structural
 from nodes.diffusion.prediction import ModelSampling
+from nodes.models.class_table import ClassTable
 from nodes.models.encoders import EncoderConfig
 from nodes.models.text import TextEncoder
 from nodes.training.dataset import Dataset
@@ -119,6 +120,7 @@ class Condition:
     edited:   (B, C, h, w), the latent of the picture to be edited, as the VAE made it; for networks
               that see one next to the latent. None: no picture, zeros.
     origin:   what made the tokens, for messages; nothing for a text encoder.
+    label:    (1 or B,) class numbers for a network with classes; None: nothing is said of a class.
     """
 
     context: Tensor | None
@@ -136,6 +138,7 @@ class Condition:
     depth: Tensor | None = None
     edited: Tensor | None = None
     origin: str = ""
+    label: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +176,8 @@ class Model:
                where there is none, which does no harm.
     skips:    (channels, how often halved) of each of its skip connections; () where unknown.
     tweaks:   how it is used differently, with the weights it has.
+    classes:  those it draws by number; None where it has none.
+    vector:   width of the vector that it reads beside the tokens; None for none.
     """
 
     source: ModelSource
@@ -186,6 +191,8 @@ class Model:
     companion: ModelSource | None = None
     skips: tuple[tuple[int, int], ...] = ()
     tweaks: Tweaks = AT_REST
+    classes: ClassTable | None = None
+    vector: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,6 +138,8 @@ def as_model(info: CheckpointInfo, context: Context, *, rounding: str | None = N
         family=info.family or "",
         companion=_companion(info, channels, context),
         skips=skips_of(unet),
+        classes=info.classes,
+        vector=unet.adm_channels,
     )
 
 

@@ -44,6 +44,16 @@ def steps(value: int = 0, count: int = 5, seconds: float = 0.0, *, context: Cont
     return value
 
 
+@node("Learn", category="server", cached=False)
+def learn(steps: int = 3, *, context: Context) -> int:
+    """Measures something at each step, and names a picture at the end."""
+    for step in range(1, steps + 1):
+        context.progress(step, steps)
+        context.measure(step, steps, {"loss": 1 / step})
+    context.measure(steps, steps, {}, SavedFile("sheet.png", "training/a", "output"))
+    return steps
+
+
 @node("Write", category="server", lane="io")
 def write(
     value: int | str,

@@ -77,6 +77,7 @@ def test_as_json_it_is_one_document(call: CommandLine) -> None:
         "state": "loaded",
         "nodes": ["Shout"],
         "touches": [],
+        "web": [],
         "reason": "",
         "warnings": [],
     }

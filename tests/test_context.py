@@ -14,6 +14,7 @@ def test_a_context_with_nothing_attached_serves_a_node_s_test() -> None:
     context.progress(1, 2, "half")
     context.preview(object())
     context.warn("careful")
+    context.measure(1, 2, {"loss": 0.5})
 
     assert context.manifest() == {}
     assert (context.node, context.device, context.precision) == ("", "cpu", "auto")
@@ -24,15 +25,17 @@ def test_what_a_node_says_is_passed_on() -> None:
     context = Context(
         on_progress=lambda *all: heard.append(all),
         on_preview=heard.append,
+        on_measure=lambda *all: heard.append(all),
         on_warning=heard.append,
         on_manifest=lambda: {"seeds": {}},
     )
 
     context.progress(1, 2)
     context.preview("picture")
+    context.measure(1, 2, {"loss": 0.5})
     context.warn("careful")
 
-    assert heard == [(1, 2, ""), "picture", "careful"]
+    assert heard == [(1, 2, ""), "picture", (1, 2, {"loss": 0.5}, None), "careful"]
     assert context.manifest() == {"seeds": {}}
 
 

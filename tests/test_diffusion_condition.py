@@ -83,3 +83,11 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         Condition(concat=torch.ones(2, 2, 2))
     with pytest.raises(ValueError, match="expected the size of the latent"):
         Condition(concat=torch.ones(1, 2, 4, 4)).network_input(X)
+
+
+def test_classes_are_repeated_over_the_batch() -> None:
+    asked = Condition(y=torch.tensor([4, 7])).ask(X, 5, 1.0, 0, 3)
+
+    assert asked.y is not None
+    assert asked.y.tolist() == [4, 7, 4]
+    assert Condition().ask(X, 5, 1.0, 0, 3).y is None

@@ -129,3 +129,28 @@ def test_perturbed_rows_are_asked_about_apart_and_by_name() -> None:
 
     assert asked == [(4, False), (3, True)]
     assert [a.unique().item() for a in answers if isinstance(a, Tensor)] == [1, 5, 1]
+
+
+def classed(*numbers: int, dtype: torch.dtype = torch.int64) -> Query:
+    y = torch.tensor(numbers, dtype=dtype)
+    return Query(torch.zeros(len(numbers), 1, 2, 2), 0, None, y=y)
+
+
+def test_rows_of_different_classes_share_a_call_and_others_go_apart() -> None:
+    calls: list[list[float] | None] = []
+
+    def network(x: Tensor, t: Tensor, context: Tensor | None, y: Tensor | None = None) -> Tensor:
+        calls.append(None if y is None else y.flatten().tolist())
+        return x if y is None else x + y.flatten()[: len(x), None, None, None]
+
+    vectors = Query(torch.zeros(1, 1, 2, 2), 0, None, y=torch.tensor([[9.0, 8.0]]))
+    one, _, two, three = evaluate([classed(3, 5), query(1, 0), classed(7), vectors], network)
+
+    assert calls == [[3, 5, 7], None, [9, 8]]
+    assert isinstance(one, Tensor)
+    assert isinstance(two, Tensor)
+    assert isinstance(three, Tensor)
+    assert [one[:, 0, 0, 0].tolist(), two.unique().tolist()] == [[3, 5], [7]]
+    assert three.unique().tolist() == [9]
+    evaluate([classed(3, 5), classed(7)], network, max_rows=2)
+    assert calls[3:] == [[3, 5], [7]]

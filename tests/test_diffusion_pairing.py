@@ -113,3 +113,11 @@ def test_where_how_much_and_when_are_the_areas_and_all_else_the_counterparts() -
     assert (made.area, made.mask, made.mask_strength, made.strength) == (SMALL, mask, 0.5, 2.0)
     assert (made.start_sigma, made.end_sigma) == (3.0, 1)
     assert (made.context, made.concat, made.hooks) == (other.context, other.concat, (hook,))
+
+
+def test_a_counterpart_has_the_class_of_the_entry_that_it_repeats() -> None:
+    red, null = torch.tensor([0]), torch.tensor([3])
+
+    _, negative = paired((entry(1, SMALL, y=red),), (entry(5, y=null),))
+
+    assert [c.y for c in negative] == [null, null]

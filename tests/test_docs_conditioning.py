@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nodegraph.registry import Registry
-from nodes import conditioning, conditioning_inputs, types
+from nodes import class_labels, conditioning, conditioning_inputs, types
 from nodes.diffusion.area import FADE, Area
 from nodes.types import Condition
 
@@ -20,7 +20,7 @@ PAGE = (ROOT / "docs" / "conditioning.md").read_text()
 
 def node_names() -> list[str]:
     registry = Registry()
-    registry.register(types, conditioning, conditioning_inputs)
+    registry.register(types, conditioning, conditioning_inputs, class_labels)
     return sorted(registry.nodes)
 
 

@@ -235,9 +235,13 @@ def split_attention(unet: UNet, names: dict[str, str]) -> dict[str, Tensor]:
     return state
 
 
+@pytest.mark.parametrize("classes", [None, 11], ids=["no classes", "classes"])
 @pytest.mark.parametrize("config", [UNCONDITIONAL, PIXEL_SPACE], ids=["latent", "pixel space"])
 @torch.no_grad()
-def test_networks_without_context_compute_what_diffusers_does(config: UNetConfig) -> None:
+def test_networks_without_context_compute_what_diffusers_does(
+    config: UNetConfig, classes: int | None
+) -> None:
+    config = replace(config, num_classes=classes)
     kinds = ["Attn" if depth else "" for depth in config.transformer_depth]
     resample = "resnet" if config.resblock_updown else "conv"
     model = UNet2DModel(
@@ -255,14 +259,18 @@ def test_networks_without_context_compute_what_diffusers_does(config: UNetConfig
         upsample_type=resample,
         resnet_time_scale_shift="scale_shift" if config.scale_shift_norm else "default",
         attn_norm_num_groups=32,
+        num_class_embeds=classes,
     ).eval()
     unet = random_unet(config)
     model.load_state_dict(split_attention(unet, unconditional_names(config)))
     x, t, _ = inputs(config, (8, 12))
+    y = None if classes is None else torch.tensor([10, 4])  # 10: the row of an eleventh, null class
 
-    output = unet(x, t)
+    output = unet(x, t, y=y)
 
-    assert_same(output, model(x, t).sample)
+    assert_same(output, model(x, t, class_labels=y).sample)
+    if y is not None:
+        assert (unet(x, t, y=y.flip(0)) - output).abs().max() > 0.01
 
 
 @torch.no_grad()

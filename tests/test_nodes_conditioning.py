@@ -54,6 +54,7 @@ def full(seed: int, tokens: int = 4, batch: int = 1) -> Condition:
         area=Area(64, 64, 8, 0),
         depth=torch.rand(1, 1, 4, 4),
         edited=random(1, 4, 2, 2),
+        label=torch.tensor([3]),
     )
 
 

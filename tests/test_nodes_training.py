@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from node_support import Desk
 from PIL import Image as Pictures
 from torch import Tensor
 
-from nodegraph import Cancelled, CancelToken, Context, NodeGraphError
+from nodegraph import Cancelled, CancelToken, Context, NodeGraphError, SavedFile
 from nodes.models.controlnet import ControlNet as ControlNetwork
 from nodes.new_models import new_autoencoder, new_text_encoder, new_unet
 from nodes.train_autoencoder import train_autoencoder
@@ -175,6 +177,47 @@ def test_a_run_that_was_cancelled_goes_on_and_ends_where_a_whole_one_ends(
     folder = desk.folders.output / "training" / f"diffusion-{'x' * 16}"
     assert [path.name for path in folder.glob("state-*")] == ["state-000004.safetensors"]
     assert_equal(weights(run("x" * 32, CancelToken(), None)), weights(whole))
+
+
+def test_what_is_measured_and_drawn_is_told_and_again_when_a_run_goes_on(
+    desk: Desk, dataset: Dataset
+) -> None:
+    model, vae, clip = small_unet(desk), small_vae(desk), small_clip(desk)
+
+    def run(cancel: CancelToken, stop_at: int | None) -> list[tuple[Any, ...]]:
+        told: list[tuple[Any, ...]] = []
+
+        def measure(step: int, total: int, figures: Any, sample: SavedFile | None) -> None:
+            told.append((step, total, dict(figures), sample))
+            if sample is None and step == stop_at:
+                cancel.cancel()
+
+        context = context_of(desk, "m" * 32, cancel=cancel, on_measure=measure)
+        with suppress(Cancelled):
+            train_diffusion(model, dataset, RECIPE, SIZE, vae=vae, clip=clip, context=context)
+        return told
+
+    before = run(CancelToken(), 4)
+    after = run(CancelToken(), None)
+    finished = run(CancelToken(), None)
+
+    place = f"training/diffusion-{'m' * 16}/samples"
+    samples = [(step, sample) for step, _, _, sample in after if sample]
+    assert samples == [
+        (step, SavedFile(f"step-{step:06d}.png", place, "output")) for step in (3, 6)
+    ]
+    steps = {step: figures for step, _, figures, _ in after if figures}
+    assert list(steps) == [1, 2, 3, 4, 5, 6]
+    assert {total for _, total, _, _ in after} == {6}
+    for step, _, figures, sample in before:
+        assert sample or steps[step]["loss"] == figures["loss"]
+    assert {"loss", "rate", "norm", "examples/s"} <= steps[6].keys()
+    again = {step: figures for step, _, figures, _ in finished if figures}
+    assert {step: figures["loss"] for step, figures in again.items()} == {
+        step: figures["loss"] for step, figures in steps.items()
+    }
+    assert [(step, sample) for step, _, _, sample in finished if sample] == samples
+    assert (desk.folders.output / place / "step-000003.png").is_file()
 
 
 def test_a_finished_run_is_reused_without_reading_the_data(desk: Desk, dataset: Dataset) -> None:

@@ -16,6 +16,8 @@ def write(folder: Path, text: str) -> Path:
     (folder / "grain.py").write_text("")
     (folder / "deep").mkdir(exist_ok=True)
     (folder / "deep" / "__init__.py").write_text("")
+    (folder / "web").mkdir(exist_ok=True)
+    (folder / "web" / "panel.js").write_text("")
     path = folder / "plugin.yaml"
     path.write_text(text)
     return path
@@ -35,6 +37,7 @@ def test_a_manifest_says_what_its_plugin_is_and_needs(tmp_path: Path) -> None:
           Dust:
         touches: [network, subprocesses]
         aliases: {OldGrain: FilmGrain, Older: {node: FilmGrain, title: Old}}
+        web: [panel.js]
         enabled: false
     """
 
@@ -55,6 +58,13 @@ def test_a_manifest_says_what_its_plugin_is_and_needs(tmp_path: Path) -> None:
         "Older": ("FilmGrain", "Old"),
     }
     assert (manifest.description, manifest.enabled) == ("Grain.", False)
+    assert manifest.web == ("panel.js",)
+
+
+def test_a_plugin_that_only_extends_the_page_needs_no_python(tmp_path: Path) -> None:
+    manifest = read_manifest(write(tmp_path, "name: a\nweb: [panel.js, panel.js]"))
+
+    assert (manifest.modules, manifest.web) == ((), ("panel.js",))
 
 
 def test_only_a_name_and_a_module_are_needed(tmp_path: Path) -> None:
@@ -74,6 +84,10 @@ def test_only_a_name_and_a_module_are_needed(tmp_path: Path) -> None:
         ("modules: [grain]", "name is missing; expected a word of small letters"),
         ("name: Film Grain\nmodules: [grain]", "name is the text 'Film Grain'; expected a word"),
         ("name: a", "modules is missing; expected a list of file names without .py"),
+        ("name: a\nweb: panel.js", "web is the text 'panel.js'; expected a list of scripts"),
+        ("name: a\nweb: [../panel.js]", "web is the text '../panel.js'; expected a list"),
+        ("name: a\nweb: [page.html]", "web is the text 'page.html'; expected a list"),
+        ("name: a\nweb: [gone.js]", "web: there is no file web/gone.js beside it"),
         ("name: a\nmodules: grain", "modules is the text 'grain'; expected a list"),
         ("name: a\nmodules: [../grain]", "modules is the text '../grain'; expected file names"),
         ("name: a\nmodules: [gone]", "modules: there is no file gone.py beside it"),

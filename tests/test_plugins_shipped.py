@@ -44,7 +44,7 @@ def test_a_plugin_says_what_it_is_and_which_nodes_it_has(name: str) -> None:
     assert manifest.description.endswith(".")
     assert manifest.version
     assert manifest.nodegraph
-    assert manifest.nodes or manifest.aliases
+    assert manifest.nodes or manifest.aliases or manifest.web
     assert manifest.touches == ()
     assert (manifest.folder / "README.md").is_file()
 

@@ -136,7 +136,12 @@ READING = (
     "/userdata?dir={}&recurse=true&full_info=true",
     "/userdata?dir={}&recurse=true&split=true",
     "/v2/userdata?path={}",
+    "/v2/userdata/deleted?path={}",
     "/userdata/{}",
+    "/userdata/{}/versions",
+    "/userdata/{}/versions/1",
+    "/userdata/workflows%2F{}/versions/1",
+    "/userdata/workflows%2Fplain.json/versions/{}",
     "/view_metadata/checkpoints?filename={}",
     "/view_metadata/{}?filename=secret.safetensors",
     "/models/{}",
@@ -189,6 +194,8 @@ WRITING = (
     ("DELETE", "/userdata/{}"),
     ("POST", "/userdata/{}/move/taken.json"),
     ("POST", "/userdata/plain.json/move/{}"),
+    ("POST", "/userdata/{}/versions/1/restore"),
+    ("POST", "/userdata/workflows%2Fplain.json/versions/{}/restore"),
     ("POST", "/settings/{}"),
 )
 

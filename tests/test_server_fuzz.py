@@ -48,6 +48,10 @@ MAY_BE_REFUSED = {  # requests that fit the description
     "POST /api/userdata/{file}": NAMES,
     "DELETE /api/userdata/{file}": NAMES,
     "POST /api/userdata/{file}/move/{dest}": NAMES,
+    "GET /api/userdata/{file}/versions": NAMES,
+    "GET /api/userdata/{file}/versions/{version}": NAMES,
+    "POST /api/userdata/{file}/versions/{version}/restore": NAMES,
+    "GET /api/v2/userdata/deleted": NAMES,
     "GET /api/internal/files/{place}": "there are three places",
     "GET /api/ws": "it is answered only where it becomes a websocket",
     "POST /api/users": "it is always refused",
@@ -65,6 +69,7 @@ PATHS = {
     "filename": "model.safetensors",
     "file": "notes.json",
     "dest": "moved.json",
+    "version": "1",
     "place": "output",
 }
 QUERIES = {"filename": "picture.png", "dir": "workflows", "path": "workflows"}

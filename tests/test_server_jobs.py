@@ -301,6 +301,9 @@ def test_a_job_that_waits_is_given_another_place(server: ServerProcess) -> None:
         assert server.get(f"/jobs/{one}")["priority"] == 2.5
         items = server.get("/queue")["queue_pending"]
         assert [item[0] for item in items] == sorted(item[0] for item in items)
+        asked = "?status=pending&sort_by=priority&sort_order=asc"
+        assert listed(server, asked) == [two, three, one]
+        assert listed(server, f"{asked}&limit=1&offset=1") == [three]
     for id in (one, two, three):
         assert server.ended(id)["status"]["completed"]
 

@@ -131,3 +131,17 @@ def test_a_turned_photograph_gets_its_mask_as_it_is_seen(at: Site) -> None:
 
     assert reply.status == 200
     assert opened((at.root / "input/x.png").read_bytes()).size == (12, 16)
+
+
+@pytest.mark.parametrize(("mode", "value"), [("I;16", 32768), ("I", 32768), ("F", 0.5)])
+def test_a_deep_greyscale_keeps_its_greys(at: Site, mode: str, value: float) -> None:
+    (at.root / "output").mkdir(parents=True, exist_ok=True)
+    Image.new(mode, (16, 12), value).save(at.root / "output/depth.tiff")
+
+    reply = at.upload(
+        "/upload/mask", picture(color=(0, 0, 0, 9)), original_ref=reference("depth.tiff")
+    )
+
+    assert reply.status == 200, reply
+    image = opened((at.root / "input/x.png").read_bytes())
+    assert image.getpixel((3, 3)) == (128, 128, 128, 9)

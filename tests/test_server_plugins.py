@@ -53,6 +53,7 @@ def test_every_plugin_is_listed_with_its_state_and_reason(server: ServerProcess,
         "state": "loaded",
         "nodes": ["Shout"],
         "touches": ["files"],
+        "web": [],
         "reason": "",
         "warnings": [],
     }

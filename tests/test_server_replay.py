@@ -370,3 +370,32 @@ def test_a_client_that_comes_back_after_a_restart_hears_of_its_job(tmp_path: Pat
         server.ended(id)
         with listening(server, "me") as me:
             assert types(lasting(me.ended(id)))[-2:] == ["execution_success", "executing"]
+
+
+def test_figures_of_a_node_that_learns_come_in_order_and_can_be_had_again(
+    server: ServerProcess,
+) -> None:
+    graph = {"1": node("Learn", steps=3), "2": node("Show", value=["1", 0])}
+    id = server.submit(graph)
+    server.ended(id)
+
+    told = [each["data"] for each in events(server, id) if each["type"] == "figures"]
+
+    assert [(each["step"], each["total"], each["node"]) for each in told] == [
+        (1, 3, "1"), (2, 3, "1"), (3, 3, "1"), (3, 3, "1"),
+    ]  # fmt: skip
+    assert [each["figures"] for each in told] == [{"loss": 1}, {"loss": 0.5}, {"loss": 1 / 3}, {}]
+    assert told[-1]["sample"] == {
+        "filename": "sheet.png", "subfolder": "training/a", "type": "output",
+    }  # fmt: skip
+    since = next(each["n"] for each in events(server, id) if each["type"] == "figures")
+    assert len([each for each in events(server, id, since) if each["type"] == "figures"]) == 3
+
+
+def test_of_a_long_run_no_more_is_kept_than_can_be_drawn(server: ServerProcess) -> None:
+    id = server.submit({"1": node("Learn", steps=20_000), "2": node("Show", value=["1", 0])})
+    server.ended(id)
+
+    told = [each for each in events(server, id) if each["type"] == "figures"]
+
+    assert 900 < len(told) < 1100

@@ -72,6 +72,8 @@ def test_the_folder_may_be_said_in_several_ways(at: Site, query: str) -> None:
         ("filename=plain.png&preview=png;90", 400),
         ("filename=plain.png&preview=webp;101", 400),
         ("filename=plain.png&preview=webp;9%0a", 400),
+        ("filename=plain.png&size=0", 400),
+        ("filename=plain.png&size=small", 400),
         ("filename=missing.png", 404),
         ("filename=plain.png&subfolder=elsewhere", 404),
         ("filename=plain.png&type=input", 404),
@@ -271,6 +273,36 @@ def test_a_picture_can_be_had_as_another(at: Site, query: str, media: str, mode:
     assert alpha == ([128] if mode == "RGBA" else [])
 
 
+@pytest.mark.parametrize(
+    ("query", "form", "size"),
+    [
+        ("size=30", "WEBP", (30, 15)),
+        ("size=30&preview=jpeg;50", "JPEG", (30, 15)),
+        ("size=30&channel=rgb", "WEBP", (30, 15)),
+        ("size=500", "WEBP", (120, 60)),
+        ("size=", "PNG", (120, 60)),
+    ],
+)
+def test_a_picture_can_be_had_smaller_and_never_larger(
+    at: Site, query: str, form: str, size: tuple[int, int]
+) -> None:
+    Image.new("RGB", (120, 60), "teal").save(at.root / "output" / "wide.png")
+
+    image = opened(at.get(f"/view?filename=wide.png&{query}").body)
+
+    assert (image.format, image.size) == (form, size)
+
+
+def test_each_size_of_a_picture_is_known_for_itself(at: Site) -> None:
+    Image.new("RGB", (120, 60), "teal").save(at.root / "output" / "sizes.png")
+    small = at.get("/view?filename=sizes.png&size=30").headers["etag"]
+
+    other = at.get("/view?filename=sizes.png&size=60", If_None_Match=small)
+    same = at.get("/view?filename=sizes.png&size=30", If_None_Match=small)
+
+    assert (other.status, same.status) == (200, 304)
+
+
 def test_quality_makes_a_difference(at: Site) -> None:
     noise = Image.effect_noise((64, 64), 80)
     noise.save(at.root / "output" / "noise.png")
@@ -331,3 +363,13 @@ def test_a_picture_somewhat_over_the_limit_is_refused_wherever_warnings_go(
 
     assert reply.status == 400
     assert "100" in reply.error
+
+
+def test_a_deep_greyscale_is_shown_with_its_greys(at: Site) -> None:
+    path = at.root / "output" / "depth.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("I;16", (16, 12), 32768).save(path)
+
+    reply = at.get("/view?filename=depth.png&channel=rgb")
+
+    assert opened(reply.body).getpixel((3, 3)) == (128, 128, 128)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -77,3 +78,41 @@ def test_versions_are_pinned_exactly() -> None:
 
     for name, version in (package["dependencies"] | package["devDependencies"]).items():
         assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+
+
+def first_load(dist: Path) -> dict[str, int]:
+    """What a browser loads before the page is there, and its size once compressed: what the page
+    names, and what those scripts import for themselves."""
+    wanted = re.findall(
+        r'(?:src|href)="/(assets/[^"]+\.(?:js|css))"', (dist / "index.html").read_text()
+    )
+    sizes: dict[str, int] = {}
+    while wanted:
+        name = wanted.pop()
+        if name in sizes:
+            continue
+        content = (dist / name).read_bytes()
+        sizes[name] = len(gzip.compress(content, mtime=0))
+        if name.endswith(".js"):
+            # `import("./x.js")` is for later, and has parentheses.
+            imported = re.findall(rb'(?:from|import)\s*["\']\./([^"\']+\.js)["\']', content)
+            wanted += [f"assets/{each.decode()}" for each in imported]
+    return sizes
+
+
+def test_what_is_loaded_first_is_small() -> None:
+    sizes = first_load(WEB / "dist")
+
+    assert "assets/index.js" in sizes
+    assert sum(size for name, size in sizes.items() if name.endswith(".js")) <= 250_000, sizes
+    assert sum(sizes.values()) <= 270_000, sizes
+
+
+def test_what_is_seldom_used_is_loaded_when_it_is() -> None:
+    first = first_load(WEB / "dist")
+    later = {path.name for path in (WEB / "dist" / "assets").glob("*.js")} - {
+        Path(name).name for name in first
+    }
+
+    for part in ("MaskDialog", "Settings"):
+        assert f"{part}.js" in later

@@ -52,3 +52,15 @@ export function buildNote(root: string): Plugin {
     },
   };
 }
+
+/** Puts the types for authors of extensions beside the page, so that a server has those of its page. */
+export function extensionTypes(root: string): Plugin {
+  const source = join(root, "src/ext/extension.d.ts");
+  return {
+    name: "extension-types",
+    apply: "build",
+    generateBundle() {
+      this.emitFile({ type: "asset", fileName: "assets/extension.d.ts", source: readFileSync(source, "utf8") });
+    },
+  };
+}

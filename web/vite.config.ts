@@ -3,14 +3,14 @@ import { resolve } from "node:path";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
-import { buildNote } from "./build-note.ts";
+import { buildNote, extensionTypes } from "./build-note.ts";
 
 const SERVER = process.env["NODEGRAPH_SERVER"] ?? "http://127.0.0.1:8188";
 
 // Names are stable, so that a new build is a small change of what is committed; the server tells
 // browsers to ask whether a file is still the same.
 export default defineConfig({
-  plugins: [react(), buildNote(import.meta.dirname)],
+  plugins: [react(), buildNote(import.meta.dirname), extensionTypes(import.meta.dirname)],
   build: {
     outDir: "dist",
     emptyOutDir: true,

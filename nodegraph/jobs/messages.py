@@ -1,7 +1,8 @@
 """What happens in a job, as the messages that clients of the ecosystem know.
 
     execution_start, execution_cached,
-    per node   progress_state, executing, (progress_state, progress)*, executed?, progress_state,
+    per node   progress_state, executing, (progress_state, progress, figures?)*, executed?,
+               progress_state,
     at last    execution_success | execution_error | execution_interrupted, executing {node: null}
 
 Times are whole milliseconds; every message names its job. Messages of a job are numbered.
@@ -17,6 +18,7 @@ from nodegraph.errors import ExecutionError
 from nodegraph.events import (
     Event,
     Executed,
+    Measured,
     NodeEvent,
     NodeFailed,
     NodeFinished,
@@ -25,6 +27,8 @@ from nodegraph.events import (
     Progress,
     RunStarted,
 )
+
+from .curves import Curve
 
 ATTEMPT = 10**9  # numbers of one attempt: those of the next one are higher
 SHOWN_NODES = 200  # in one progress_state, and as many of those that run
@@ -68,6 +72,7 @@ class Story:
     running: dict[str, str] = field(default_factory=dict)  # id: class type
     _nodes: dict[str, _NodeState] = field(default_factory=dict)
     _ended: dict[str, None] = field(default_factory=dict)  # the last of them last
+    _curves: dict[str, Curve] = field(default_factory=dict)
     _told: int = 0
 
     def tell(self, event: Event) -> Iterator[Message]:
@@ -88,6 +93,8 @@ class Story:
                 node.value, node.max = int(event.value), max(1, int(event.total))
                 yield self._state()
                 yield self.message("progress", value=node.value, max=node.max, node=event.node)
+            case Measured():
+                yield from self._measured(event)
             case Executed():
                 yield self.message(
                     "executed",
@@ -135,6 +142,21 @@ class Story:
             timestamp=millis(at),
             **more,
         )
+
+    def _measured(self, event: Measured) -> Iterator[Message]:
+        curve = self._curves.setdefault(event.node, Curve())
+        point = curve.add(event.step, event.total, event.figures)
+        sample = event.sample.as_json() if event.sample and curve.room() else None
+        if point is not None or sample is not None:
+            yield self.message(
+                "figures",
+                node=event.node,
+                display_node=self._shown_as(event),
+                step=event.step,
+                total=event.total,
+                figures=point or {},
+                sample=sample,
+            )
 
     def _set(self, event: NodeEvent, state: str) -> _NodeState:
         node = self._nodes.setdefault(event.node, _NodeState(state, event.parent))

@@ -16,13 +16,15 @@ COLUMNS = (
     "id, seq, number, status, created, started, ended, attempts, crashes, retry_of, request, result"
 )
 DAY = 86400.0
+KEYS = {"created": "seq", "duration": "coalesce(ended - started, 0)", "turn": "number"}
 
 
 @dataclass(frozen=True)
 class Query:
     """Which jobs: the statuses, a text that stands in their graph or results, a page of them.
 
-    workflow: the id of the editor's file they come from. newest: first; by: created or duration.
+    workflow: the id of the editor's file they come from. newest: first; by: created, duration or
+              turn, as they wait in the queue.
     begun:    without those that were cancelled before their turn.
     """
 
@@ -115,7 +117,7 @@ def find(connection: sqlite3.Connection, query: Query) -> tuple[list[Job], int]:
     """A page of jobs, and how many there are in all."""
     where, values = _where(query)
     (total,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()
-    key = "seq" if query.by == "created" else "coalesce(ended - started, 0)"
+    key = KEYS[query.by]
     way = "DESC" if query.newest else "ASC"
     rows = connection.execute(
         f"SELECT {COLUMNS} FROM jobs WHERE {where} ORDER BY {key} {way}, seq {way} "

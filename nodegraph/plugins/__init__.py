@@ -11,6 +11,7 @@ A plugin is a folder with a plugin.yaml:
     nodes: [FilmGrain, Halation]          # checked against what it registers
     touches: [network]                    # then it is loaded only if the settings permit it
     aliases: {OldGrain: FilmGrain}        # other names of nodes
+    web: [grain.js]                       # scripts in its folder web that the page imports
     enabled: true
 
     manifest.py      what it says of itself; reading.py: read, each mistake named

@@ -64,6 +64,11 @@ class Plugin:
         return self.manifest.description if self.manifest else ""
 
     @property
+    def web(self) -> tuple[str, ...]:
+        """The scripts that the page imports: none of one that is not loaded."""
+        return self.manifest.web if self.manifest and self.state == "loaded" else ()
+
+    @property
     def touches(self) -> tuple[str, ...]:
         return self.manifest.touches if self.manifest else ()
 
@@ -76,6 +81,7 @@ class Plugin:
             "state": self.state,
             "nodes": list(self.nodes),
             "touches": list(self.touches),
+            "web": list(self.web),
             "reason": self.reason,
             "warnings": list(self.warnings),
         }

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 MANIFEST = "plugin.yaml"
+WEB = "web"  # the folder of what a plugin adds to the page
 # What a plugin may do beyond computing with its inputs and the folders it is given.
 CAPABILITIES: Mapping[str, str] = MappingProxyType(
     {
@@ -40,6 +41,7 @@ class Manifest:
     nodes:     the nodes it registers, by name; None where it does not say.
     touches:   what it declares to do, of CAPABILITIES.
     aliases:   further names of nodes: {new name: (existing name, title)}.
+    web:       names of the scripts in its folder `web` that the page imports.
     enabled:   whether it is loaded unless somebody says otherwise.
     """
 
@@ -53,5 +55,6 @@ class Manifest:
     nodes: Mapping[str, Listed] | None = None
     touches: tuple[str, ...] = ()
     aliases: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    web: tuple[str, ...] = ()
     enabled: bool = True
     package: str = ""

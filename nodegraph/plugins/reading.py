@@ -15,7 +15,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from nodegraph.errors import PluginError
 
-from .manifest import CAPABILITIES, Listed, Manifest
+from .manifest import CAPABILITIES, WEB, Listed, Manifest
 
 MAX_BYTES = 2**20
 _KEYS = (
@@ -29,11 +29,14 @@ _KEYS = (
     "nodes",
     "touches",
     "aliases",
+    "web",
     "enabled",
 )
 _LISTED = ("title", "category", "help")
+_MODULES = "a list of file names without .py, unless there are aliases or web"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SCRIPT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,96}\.js")
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -87,6 +90,7 @@ class _Reader:
             name=self.name(),
             folder=self.path.parent.resolve(),
             aliases=self.aliases(),
+            web=self.web(),
             modules=self.modules(),
             version=self.text("version", 'text in quotes, such as "1.0"'),
             description=self.text("description", "text"),
@@ -127,11 +131,12 @@ class _Reader:
             raise PluginError(f"{self.path}: give module or modules, not both")
         key = "module" if "module" in self.data else "modules"
         value = self.data.get(key)
-        if value is None and key not in self.data and self.data.get("aliases"):
+        others = self.data.get("aliases") or self.data.get("web")
+        if value is None and key not in self.data and others:
             return ()
         names = [value] if key == "module" else value
         if not isinstance(names, list) or not names:
-            self.fail(key, "a list of file names without .py, unless there are aliases", value)
+            self.fail(key, _MODULES, value)
         for name in names:
             if not isinstance(name, str) or not _MODULE.fullmatch(name):
                 self.fail(key, "file names without .py", name)
@@ -246,6 +251,20 @@ class _Reader:
         if not isinstance(title, str):
             self.fail(f"aliases: {name}: title", "text", title)
         return node, title
+
+    def web(self) -> tuple[str, ...]:
+        value = self.data.get("web")
+        expected = f"a list of scripts in the folder {WEB}, such as [panel.js]"
+        if value is None and "web" not in self.data:
+            return ()
+        if not isinstance(value, list) or not value:
+            self.fail("web", expected, value)
+        for name in value:
+            if not isinstance(name, str) or not _SCRIPT.fullmatch(name):
+                self.fail("web", expected, name)
+            if not (self.path.parent / WEB / name).is_file():
+                raise PluginError(f"{self.path}: web: there is no file {WEB}/{name} beside it")
+        return tuple(dict.fromkeys(value))
 
     def enabled(self) -> bool:
         value = self.data.get("enabled", True)

@@ -28,7 +28,7 @@ def allow(request: web.Request, response: web.StreamResponse) -> None:
     headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
     headers["Access-Control-Allow-Credentials"] = "true"
     if not is_preflight(request):
-        headers["Access-Control-Expose-Headers"] = "Content-Disposition, Retry-After"
+        headers["Access-Control-Expose-Headers"] = "Content-Disposition, ETag, Retry-After"
         return
     wanted = request.headers.get("Access-Control-Request-Headers", "")
     headers["Access-Control-Allow-Methods"] = METHODS

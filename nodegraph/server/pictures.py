@@ -51,11 +51,13 @@ class Conversion:
     format:  WEBP, JPEG or PNG. A JPEG has no transparency: it becomes a WEBP if that is asked for.
     quality: of the lossy ones, 0 to 100.
     channel: all channels, colours alone, or the transparency alone over black.
+    size:    pixels that its longer side has at most; None: as many as it has.
     """
 
     format: Literal["WEBP", "JPEG", "PNG"]
     quality: int = 90
     channel: Channel | None = None
+    size: int | None = None
 
     @property
     def target(self) -> str:
@@ -74,7 +76,9 @@ def convert(path: Path, conversion: Conversion) -> bytes:
 
     with opened(path) as picture:
         picture.load()
-        image = _channels(ImageOps.exif_transpose(picture), conversion.channel)
+        image = _channels(_eight_bits(ImageOps.exif_transpose(picture)), conversion.channel)
+        if conversion.size is not None:
+            image.thumbnail((conversion.size, conversion.size))
         if conversion.target == "JPEG":
             image = image.convert("RGB")
         if conversion.target != "PNG":
@@ -106,7 +110,7 @@ def masked(original: Path, mask: IO[bytes]) -> bytes:
         alpha = ImageOps.exif_transpose(picture).convert("RGBA").getchannel("A")
     with opened(original) as picture:
         texts = _texts(picture)
-        image = ImageOps.exif_transpose(picture).convert("RGBA")
+        image = _eight_bits(ImageOps.exif_transpose(picture)).convert("RGBA")
         if image.size != alpha.size:
             sizes = f"{_size(alpha)} pixels over {_size(image)}"
             raise bad_request("The mask has another size than the original", sizes)
@@ -179,6 +183,18 @@ def _load_frames(picture: ImageFile) -> None:
         _check_size(picture)
         picture.load()
         pixels += picture.width * picture.height
+
+
+def _eight_bits(image: Image) -> Image:
+    """A greyscale of more than eight bits as one of eight, which Pillow would cut off at 255."""
+    if image.mode == "F":
+        grey = image.point(lambda value: value * 255 + 0.5).convert("L")
+    elif image.mode.startswith("I"):
+        grey = image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    else:
+        return image
+    grey.info.pop("transparency", None)  # of the deeper values
+    return grey
 
 
 def _channels(image: Image, channel: Channel | None) -> Image:

@@ -117,6 +117,7 @@ PLUGIN = record(
         "state": {"enum": ["loaded", "disabled", "refused", "broken", "needs permission"]},
         "nodes": array(TEXT),
         "touches": array(TEXT),
+        "web": array(TEXT),
         "reason": TEXT,
         "warnings": array(TEXT),
     }

@@ -1,7 +1,7 @@
-"""The page as it was built: where its files are, and what they may be.
+"""The page as it was built: where its files are, and what they may be; and what plugins add to it.
 
 They are built from web/ (see web/README.md) and come along with the package; in a checkout they are
-in web/dist. Nothing else is served from there.
+in web/dist. Nothing else is served from there, nor of a plugin anything but its folder `web`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+from nodegraph.plugins.manifest import WEB
 
 PACKAGE = Path(__file__).parents[1]
 PLACES = (PACKAGE / "_web", PACKAGE.parent / "web" / "dist")
@@ -21,6 +23,7 @@ MEDIA: Mapping[str, str] = MappingProxyType(
         ".json": "application/json",
         ".png": "image/png",
         ".svg": "image/svg+xml",
+        ".ts": "text/plain; charset=utf-8",
         ".webp": "image/webp",
         ".woff2": "font/woff2",
     }
@@ -41,3 +44,16 @@ def asset(page: Path, name: str) -> tuple[Path, str] | None:
         return None
     path = page / "assets" / name
     return (path, media) if path.is_file() else None
+
+
+def plugin_file(folder: Path, name: str) -> tuple[Path, str] | None:
+    """A file directly in a plugin's folder `web`, and its media type; None if there is none.
+
+    folder: the plugin's, resolved. What a link makes of another folder's file is none of its files.
+    """
+    media = MEDIA.get(Path(name).suffix)
+    if media is None or not _NAME.fullmatch(name):
+        return None
+    place = folder / WEB
+    path = place / name
+    return (path, media) if path.is_file() and path.resolve().parent == place else None

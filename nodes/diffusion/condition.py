@@ -29,7 +29,8 @@ class Condition:
     while end_sigma <= σ <= start_sigma. `mask`: where it counts, (H, W) or (B, H, W), resized to
     the latent, times `mask_strength`. `concat`: (1 or B, K, h, w) channels that an inpainting
     network sees next to x. `hooks`: what else it does to the network, one after the other. `area`:
-    the part of x that it is asked about, and counts in; without a mask it fades at its sides.
+    the part of x that it is asked about, and counts in; without a mask it fades at its sides. `y`:
+    (1 or B,) class numbers, or (1 or B, E) vectors, which the network adds to the time.
     """
 
     context: Tensor | None = None
@@ -41,6 +42,7 @@ class Condition:
     concat: Tensor | None = None
     hooks: tuple[Hook, ...] = ()
     area: Area | None = None
+    y: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.context is not None and self.context.ndim != 3:
@@ -82,7 +84,7 @@ class Condition:
     def ask(self, x_t: Tensor, t: int, sigma: float, step: int, steps: int) -> Asked:
         """What this entry asks about x_t (B, C, h, w), after its hooks have seen it."""
         seen = self.network_input(x_t)
-        asked = Asked(seen, t, sigma, step, steps, self.tokens(x_t), self.area)
+        asked = Asked(seen, t, sigma, step, steps, self.tokens(x_t), self.area, self._y(x_t))
         for hook in self.hooks:
             asked = hook.before(asked)
         return asked
@@ -101,6 +103,9 @@ class Condition:
     def tokens(self, x_t: Tensor) -> Tensor | None:
         """`context` for each image of the batch, (B, L, D)."""
         return None if self.context is None else repeat_to(self.context, len(x_t)).to(x_t.device)
+
+    def _y(self, x_t: Tensor) -> Tensor | None:
+        return None if self.y is None else repeat_to(self.y, len(x_t)).to(x_t.device)
 
 
 def weighted_mean(values: Sequence[Tensor], weights: Sequence[float | Tensor]) -> Tensor:

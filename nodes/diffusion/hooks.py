@@ -29,6 +29,7 @@ class Asked:
     step:    which step of the walk this belongs to, from 0, of `steps`.
     context: (B, L, D) tokens; None for a network without them.
     area:    which part of the latent x_t is; None: all of it.
+    y:       (B,) class numbers, or (B, E) vectors; None for a network that reads neither.
     """
 
     x_t: Tensor
@@ -38,6 +39,7 @@ class Asked:
     steps: int
     context: Tensor | None
     area: Area | None = None
+    y: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

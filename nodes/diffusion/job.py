@@ -150,7 +150,7 @@ class Question:
         """One query for each active condition, in the order of `asked`."""
         plain = len(self.asked) - len(self.perturbed)
         return [
-            Query(asked.x_t, asked.t, asked.context, i >= plain, condition.controls(asked))
+            Query(asked.x_t, asked.t, asked.context, i >= plain, condition.controls(asked), asked.y)
             for i, (condition, asked) in enumerate(self.asked)
         ]
 

@@ -17,8 +17,8 @@ from nodes.diffusion.controlling import control_for
 from nodes.diffusion.hooks import ControlQuery
 
 # (x / √(σ²+1) of shape (N, C, h, w), whole times (N,) as float32, tokens (N, L, D) or None)
-# -> (N, C or 2C, h, w); called with perturbed=True and control=... where that is asked for, and
-# else without.
+# -> (N, C or 2C, h, w); called with perturbed=True, control=... and y=... where that is asked
+# for, and else without.
 Network = Callable[..., Tensor]
 
 MOST_REPEATS = 4
@@ -30,6 +30,7 @@ class Query:
 
     perturbed: by the network with its attention perturbed (arXiv:2403.17377).
     controls:  what control networks are asked along with it; their answers are added up.
+    y:         (B,) class numbers, or (B, E) vectors.
     """
 
     x_t: Tensor
@@ -37,6 +38,7 @@ class Query:
     context: Tensor | None
     perturbed: bool = False
     controls: tuple[ControlQuery, ...] = ()
+    y: Tensor | None = None
 
 
 def evaluate(
@@ -76,7 +78,10 @@ def _fit(queries: Sequence[Query]) -> bool:
     if len({(q.x_t.shape[1:], q.x_t.dtype, q.x_t.device, q.perturbed) for q in queries}) > 1:
         return False
     contexts = [q.context for q in queries if q.context is not None]
-    if len(contexts) not in (0, len(queries)):
+    ys = [q.y for q in queries if q.y is not None]
+    if {len(contexts), len(ys)} - {0, len(queries)}:
+        return False
+    if len({(y.shape[1:], y.dtype, y.device) for y in ys}) > 1:
         return False
     if len({(c.shape[2], c.dtype, c.device) for c in contexts}) > 1:
         return False
@@ -89,6 +94,8 @@ def _call(queries: Sequence[Query], network: Network, max_rows: int | None) -> T
     times = [float(q.t) for q in queries for _ in q.x_t]
     t = torch.tensor(times, dtype=torch.float32, device=x_t.device)
     context = _tokens(q.context for q in queries if q.context is not None)
+    ys = [q.y for q in queries if q.y is not None]
+    y = torch.cat(ys) if ys else None
     size = max_rows or len(x_t)
     controls = [query.controls for query in queries for _ in query.x_t]
     images = [image for query in queries for image in range(len(query.x_t))]
@@ -98,7 +105,9 @@ def _call(queries: Sequence[Query], network: Network, max_rows: int | None) -> T
         rows = slice(i, i + size)
         tokens = None if context is None else context[rows]
         control = control_for(controls[rows], images[rows], x_t[rows], t[rows], tokens)
-        added = {} if control is None else {"control": control}
+        added: dict[str, Any] = {} if control is None else {"control": control}
+        if y is not None:
+            added["y"] = y[rows]
         output = network(x_t[rows], t[rows], tokens, **options, **added)
         _check(output, x_t[rows])
         outputs.append(output)

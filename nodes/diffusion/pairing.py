@@ -45,4 +45,6 @@ def _covering(entry: Condition, others: Sequence[Condition]) -> Condition | None
 def _like(entry: Condition, found: Condition) -> Condition:
     words = tuple(hook for hook in found.hooks if not hook.local)
     place = tuple(hook for hook in entry.hooks if hook.local)
-    return replace(entry, context=found.context, concat=found.concat, hooks=words + place)
+    return replace(
+        entry, context=found.context, concat=found.concat, hooks=words + place, y=found.y
+    )

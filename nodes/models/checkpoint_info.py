@@ -12,6 +12,7 @@ import torch
 from .checkpoint_metadata import BetaSchedule, Declared, PredictionKind
 from .checkpoint_part import PARTS, Part, PartInfo
 from .checkpoint_reading import Contents
+from .class_table import ClassTable
 from .clip_config import CLIPConfig, Family
 from .diffusers_folder import read_folder
 from .errors import CheckpointError
@@ -35,7 +36,8 @@ class CheckpointInfo:
 
     `scale_factor` is what latents are multiplied by before the network sees them.
     `zero_terminal` asks for a schedule that ends in pure noise (arXiv:2305.08891). `unknown` are
-    the file's tensors that belong to no part; `notes` what a user should be told.
+    the file's tensors that belong to no part; `notes` what a user should be told. `classes` are
+    those of the UNet; None where it has none.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class CheckpointInfo:
     scale_factor: float
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    classes: ClassTable | None = None
 
     @property
     def unet(self) -> UNetConfig | None:
@@ -77,7 +80,12 @@ class CheckpointInfo:
     def declared(self) -> Declared:
         """What there is to say of it besides shapes, for saving it again."""
         return Declared(
-            self.family, self.prediction, self.schedule, self.zero_terminal, self.scale_factor
+            self.family,
+            self.prediction,
+            self.schedule,
+            self.zero_terminal,
+            self.scale_factor,
+            classes=self.classes,
         )
 
     @property
@@ -128,6 +136,7 @@ def inspect(
         scale_factor=declared.scale_factor or SCALE,
         unknown=contents.unknown,
         notes=tuple(notes),
+        classes=_classes(path, _unet(contents.parts), declared.classes),
     )
 
 
@@ -147,6 +156,19 @@ def _prediction(
         spread = unet.file.read(unet.sources[TELLTALE].name).float().std().item()
         return ("v" if spread > V_SPREAD else "eps"), "statistic"
     return "eps", "family"
+
+
+def _classes(path: Path, unet: UNetConfig | None, said: ClassTable | None) -> ClassTable | None:
+    """What the rows of the class embedding stand for; each a class, where nothing says more."""
+    if unet is None or unet.num_classes is None:
+        return None
+    if said is not None and said.rows != unet.num_classes:
+        raise CheckpointError(
+            path,
+            f"its metadata tell of {said.rows} rows in the class embedding, which has "
+            f"{unet.num_classes}",
+        )
+    return said or ClassTable(unet.num_classes)
 
 
 def _usual_family(parts: Mapping[Part, PartInfo]) -> Family | None:

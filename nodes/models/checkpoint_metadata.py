@@ -9,6 +9,7 @@ Keys this package writes and reads, in a safetensors file's `__metadata__` (all 
 * `nodegraph.latent_scale`   what latents are multiplied by before the network sees them
 * `nodegraph.unet`           JSON {"num_heads"} or {"head_channels"}
 * `nodegraph.text`           JSON of the fields of CLIPConfig in `TEXT_FIELDS`
+* `nodegraph.classes`        JSON of the fields of ClassTable: what rows of `label_emb` stand for
 
 Read as well, where ours are silent: `modelspec.prediction_type`, then tensors named `v_pred` and
 `ztsnr`, which other programs leave as marks, then `modelspec.architecture`
@@ -24,8 +25,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .class_table import ClassTable
 from .clip_config import Activation, CLIPConfig, Family
-from .errors import CheckpointError
+from .errors import ArchitectureError, CheckpointError
 from .unet_config import UNetConfig
 
 PredictionKind = Literal["eps", "v", "x0"]
@@ -103,6 +105,8 @@ class Declared:
     scale_factor: float | None = None
     unet: Mapping[str, Any] = field(default_factory=dict)
     text: Mapping[str, Any] = field(default_factory=dict)
+    # Untrained networks without classes are files named by this object's repr.
+    classes: ClassTable | None = field(default=None, repr=False)
 
 
 def read_metadata(path: Path, metadata: Mapping[str, str], names: Collection[str]) -> Declared:
@@ -124,6 +128,7 @@ def read_metadata(path: Path, metadata: Mapping[str, str], names: Collection[str
         scale_factor=_scale(path, ours),
         unet=_table(path, ours, "unet", UNET_FIELDS),
         text=_table(path, ours, "text", TEXT_FIELDS),
+        classes=_classes(path, ours),
     )
 
 
@@ -139,6 +144,7 @@ def write_metadata(
         "latent_scale": None if declared.scale_factor is None else repr(declared.scale_factor),
         "unet": _fields(unet, UNET_FIELDS),
         "text": _fields(text, TEXT_FIELDS),
+        "classes": _class_fields(declared.classes, unet),
     }
     metadata = {PREFIX + name: value for name, value in found.items() if value is not None}
     if declared.prediction is not None and declared.prediction in MODELSPEC_NAMES:
@@ -151,6 +157,26 @@ def _fields(config: Any, names: Collection[str]) -> str | None:
         return None
     values = {name: getattr(config, name) for name in names}
     return json.dumps({name: value for name, value in values.items() if value is not None})
+
+
+def _class_fields(classes: ClassTable | None, unet: UNetConfig | None) -> str | None:
+    if classes is None or unet is None or unet.num_classes != classes.rows:
+        return None
+    return json.dumps(asdict(classes))
+
+
+def _classes(path: Path, ours: Mapping[str, str]) -> ClassTable | None:
+    if "classes" not in ours:
+        return None
+    try:
+        found = json.loads(ours["classes"])
+        classes, names, null = found["classes"], found["names"], found["null"]
+        plain = type(classes) is int and isinstance(names, list) and isinstance(null, bool)
+        if not plain or not all(isinstance(name, str) for name in names):
+            raise ValueError("expected a number, a list of texts, and true or false")
+        return ClassTable(classes, tuple(names), null)
+    except (ValueError, KeyError, TypeError, RecursionError, ArchitectureError) as error:
+        raise CheckpointError(path, f"has a bad {PREFIX}classes: {error}") from error
 
 
 def _one_of(path: Path, ours: Mapping[str, str], name: str, known: Mapping[str, Any]) -> Any:

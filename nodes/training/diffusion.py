@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nodes.training.autoencoder import Batches
 from nodes.training.chance import Chance
 from nodes.training.conditioning import Conditioner, dropped
+from nodes.training.labels import Labels
 from nodes.training.order import Order
 from nodes.training.simple_loss import Draw, SimpleLoss
 
@@ -30,7 +31,8 @@ class DiffusionLesson:
 
     data:      x_0 over `scale`: pixels (B, 3, H, W) in [−1, 1], or latents as the VAE made them.
     condition: what it is told; None for an unconditional network.
-    drop:      share of examples that are shown without it.
+    labels:    the classes, for a network that has an embedding of them.
+    drop:      share of examples that are shown without all that.
     control:   a control network's part, which learns instead where the UNet is frozen.
     trained:   the modules that learn, by name, beside those of `condition`.
     """
@@ -45,6 +47,7 @@ class DiffusionLesson:
     scale: float = 1.0
     control: Controller | None = None
     device: str = "cpu"
+    labels: Labels | None = None
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
@@ -64,13 +67,15 @@ class DiffusionLesson:
         self, examples: tuple[int, ...], chance: Chance
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """(x_t, t) -> the UNet's answer, told what there is to say of these examples."""
-        tokens = None
+        tokens, told = None, {}
+        without = dropped(len(examples), self.drop, chance)
         if self.condition is not None:
-            without = dropped(len(examples), self.drop, chance)
             tokens = self.condition.tokens(examples, chance, without)
+        if self.labels is not None:
+            told["y"] = self.labels.of(examples, without)
 
         def network(x_t: Tensor, t: Tensor) -> Tensor:
-            options: dict[str, Any] = {}
+            options: dict[str, Any] = {**told}
             if self.control is not None:
                 options["control"] = self.control(examples, chance, x_t, t, tokens)
             output: Tensor = self.unet(x_t, t, tokens, **options)

@@ -35,6 +35,8 @@ def draw(
     *,
     tokens: Tensor | None = None,
     empty: Tensor | None = None,
+    y: Tensor | None = None,
+    null: Tensor | None = None,
     guidance: float = 3.0,
     steps: int = 20,
     device: str = "cpu",
@@ -43,20 +45,22 @@ def draw(
     """x̂_0 of `shape` (B, C, h, w) after `steps`, from noise of `chance`.
 
     sampler: x and the levels -> the sampler; by default DDIM (arXiv:2010.02502).
-    network: (x_t, t, tokens) -> its output. tokens (B, L, D), and empty (1, L, D) what it is guided
-    away from; without tokens there is no guidance.
+    network: (x_t, t, tokens) -> its output, called with y=... where classes y (B,) are given.
+    tokens (B, L, D), and empty (1, L, D) what it is guided away from; y, and null (1,) likewise.
+    There is no guidance where nothing is said, or where what is said has no such counterpart.
     """
     schedule = sampling.schedule
     sigmas = schedule.sigmas_at(spaced_times("trailing", steps, schedule.last_time + 1))
     noise = torch.randn(shape, generator=chance.generator("drawing"), device=chance.device)
     x = start(torch.zeros(shape, device=device), noise.to(device), sigmas, schedule)
-    guided = tokens is not None and empty is not None
+    said = [pair for pair in ((tokens, empty), (y, null)) if pair[0] is not None]
+    guided = bool(said) and all(against is not None for _, against in said)
     job = Job(
         sampler=sampler(x, sigmas),
         sigmas=sigmas,
         model=sampling,
-        positive=(Condition(context=tokens),),
-        negative=(Condition(context=empty),) if guided else (),
+        positive=(Condition(context=tokens, y=y),),
+        negative=(Condition(context=empty, y=null),) if guided else (),
         cfg=guidance if guided else 1.0,
     )
     return sample(job, network)

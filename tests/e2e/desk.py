@@ -23,6 +23,14 @@ FRAMES = """() => new Promise((done) => {
     next(4);
 })"""
 
+MIDDLE = """(path) => {
+    const at = path.getPointAtLength(path.getTotalLength() / 2);
+    const { x, y } = new DOMPoint(at.x, at.y).matrixTransform(path.getScreenCTM());
+    return [x, y];
+}"""
+
+DRAWING = 60_000  # milliseconds: the model draws on a slow machine
+
 
 def node(page: Page, title: str) -> Locator:
     return page.get_by_role("group", name=title, exact=True)
@@ -88,7 +96,33 @@ def choose(page: Page, words: str) -> None:
     expect(field).to_have_count(0)
 
 
-def drop(page: Page, path: Path, media: str = "image/png") -> None:
-    """Drops a file on the canvas."""
+def drop(page: Page, path: Path, media: str = "image/png", onto: str = ".react-flow__pane") -> None:
+    """Drops a file on the canvas, or on what a selector finds."""
     text = base64.b64encode(path.read_bytes()).decode()
-    page.evaluate(DROP, [".react-flow__pane", path.name, media, text])
+    page.evaluate(DROP, [onto, path.name, media, text])
+
+
+def shown(page: Page, title: str, count: int = 1, pixels: int = 64) -> None:
+    """Waits until a node shows so many pictures, of that width."""
+    pictures = node(page, title).get_by_role("img", name=f"Picture of {title}")
+    expect(pictures).to_have_count(count, timeout=DRAWING)
+    until(lambda: pictures.first.evaluate("(image) => image.naturalWidth") == pixels)
+
+
+def announced(page: Page, words: str) -> None:
+    """Waits until screen readers are told something."""
+    expect(page.locator("[aria-live]").get_by_text(words).first).to_be_attached()
+
+
+def clear(page: Page) -> None:
+    """Deletes all nodes."""
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    expect(page.locator(".react-flow__node")).to_have_count(0)
+
+
+def middle(page: Page, cable: str) -> tuple[float, float]:
+    """The middle of a cable on the screen. cable: its end, as "7:images"."""
+    path = page.locator(f'.react-flow__edge[data-id="{cable}"] path').first
+    x, y = path.evaluate(MIDDLE)
+    return x, y

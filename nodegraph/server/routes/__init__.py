@@ -10,6 +10,7 @@ MODULES = (
     "upload",
     "models",
     "users",
+    "versions",
     "internal",
     "extras",
     "plugins",

@@ -26,6 +26,7 @@ SOME_STATUSES = {
     "type": "string",
     "pattern": f"^({'|'.join(STATUSES)})?(,({'|'.join(STATUSES)})?)*$",
 }
+SORTS = {"created_at": "created", "execution_duration": "duration", "priority": "turn"}
 NO_JOB = {404: "there is no such job"}
 CANCELLED = record({"cancelled": TRUTH})
 
@@ -36,7 +37,7 @@ CANCELLED = record({"cancelled": TRUTH})
     query=(
         Param("status", SOME_STATUSES, f"some of {', '.join(STATUSES)}, with commas"),
         Param("workflow_id"),
-        Param("sort_by", {"enum": ["", "created_at", "execution_duration"]}),
+        Param("sort_by", {"enum": ["", *SORTS]}, "priority: as they wait in the queue"),
         Param("sort_order", {"enum": ["", "asc", "desc"]}),
         Param("limit", schema.FROM_ONE),
         Param("offset", schema.FROM_ZERO),
@@ -49,13 +50,13 @@ async def get_jobs(server: Server, request: web.Request) -> web.Response:
     unknown = [name for name in names if name not in STATUSES]
     if unknown:
         raise bad_request("status is wrong", f"expected some of {', '.join(STATUSES)}")
-    by = choice(request, "sort_by", ("created_at", "execution_duration"), "created_at")
+    by = choice(request, "sort_by", tuple(SORTS), "created_at")
     offset, limit = whole(request, "offset", 0), whole(request, "limit", 0, low=1)
     query = Query(
         tuple(STATUSES[name] for name in names),
         request.query.get("q", ""),
         request.query.get("workflow_id", ""),
-        "created" if by == "created_at" else "duration",
+        SORTS[by],
         choice(request, "sort_order", ("asc", "desc"), "desc") == "desc",
         offset,
         limit or None,

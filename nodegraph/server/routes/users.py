@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ..answers import answer, bad_request, empty
 from ..bodies import read_bytes, read_json, read_object, truth
@@ -15,7 +15,7 @@ from ..sending import document_media, file_answer
 from ..server import Server
 from ..users import UserFile
 
-FILE = record({"path": TEXT, "size": WHOLE, "modified": NUMBER, "created": NUMBER})
+FILE = record({"path": TEXT, "size": WHOLE, "modified": NUMBER, "created": NUMBER, "etag": TEXT})
 NAME_OR_FILE = {"anyOf": [TEXT, FILE]}
 ENTRY = record(
     {
@@ -28,6 +28,7 @@ ENTRY = record(
 )
 FULL = Param("full_info", help="true: facts of the file, not its name alone")
 OVERWRITE = Param("overwrite", help="false: a file that is there stays; true by default")
+OTHER = {412: "it has none of the etags in If-Match, or is not there"}
 ASKING = {403: "it leads out of the user's folder", 404: "it is not there"}
 WRITING = {
     403: "it leads out of the user's folder",
@@ -166,24 +167,27 @@ async def user_file(server: Server, request: web.Request) -> web.StreamResponse:
     body="application/octet-stream",
     optional=True,
     answer=NAME_OR_FILE,
-    statuses={413: "it is too large", **WRITING},
+    statuses={413: "it is too large", **WRITING, **OTHER},
 )
 async def write_user_file(server: Server, request: web.Request) -> web.Response:
     content = await read_bytes(request, server.settings.max_document_bytes)
     overwrite = truth(request, "overwrite", True)
     name = request.match_info["file"]
-    written = await asyncio.to_thread(server.users.write, name, content, overwrite=overwrite)
-    return answer(_told(request, written))
+    written = await asyncio.to_thread(
+        server.users.write, name, content, overwrite=overwrite, match=matching(request)
+    )
+    return told(request, written)
 
 
 @routes.add(
     "DELETE",
     "/userdata/{file:[^/]+}",
     "Delete a file of the user's",
-    statuses={204: "it is gone", 507: "the disk refuses", **ASKING},
+    statuses={204: "it is gone", 507: "the disk refuses", **ASKING, **OTHER},
 )
 async def delete_user_file(server: Server, request: web.Request) -> web.Response:
-    await asyncio.to_thread(server.users.delete, request.match_info["file"])
+    name = request.match_info["file"]
+    await asyncio.to_thread(server.users.delete, name, match=matching(request))
     return empty(204)
 
 
@@ -192,17 +196,27 @@ async def delete_user_file(server: Server, request: web.Request) -> web.Response
     "Give a file of the user's another name",
     query=(OVERWRITE, FULL),
     answer=NAME_OR_FILE,
-    statuses={404: "it is not there", **WRITING},
+    statuses={404: "it is not there", **WRITING, **OTHER},
 )
 async def move_user_file(server: Server, request: web.Request) -> web.Response:
     name, to = request.match_info["file"], request.match_info["dest"]
     overwrite = truth(request, "overwrite", True)
-    moved = await asyncio.to_thread(server.users.move, name, to, overwrite=overwrite)
-    return answer(_told(request, moved))
+    moved = await asyncio.to_thread(
+        server.users.move, name, to, overwrite=overwrite, match=matching(request)
+    )
+    return told(request, moved)
 
 
-def _told(request: web.Request, file: UserFile) -> Any:
-    return file.as_json() if truth(request, "full_info") else file.path
+def matching(request: web.Request) -> set[str] | None:
+    """The etags in If-Match; None if it is not there."""
+    wanted = request.if_match
+    return None if wanted is None else {tag.value for tag in wanted if not tag.is_weak}
+
+
+def told(request: web.Request, file: UserFile) -> web.Response:
+    """The answer after a file was written: its name, or if asked for, facts."""
+    data = file.as_json() if truth(request, "full_info") else file.path
+    return answer(data, headers={hdrs.ETAG: f'"{file.etag}"'})
 
 
 def _entry(file: UserFile, folder: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import get_args
 
 from aiohttp import ETag, web
 
+from .. import schema
 from ..answers import bad_request
-from ..bodies import choice
+from ..bodies import choice, whole
 from ..pictures import Channel, Conversion, convert
 from ..places import PLACES, find
 from ..route import Param, Routes
@@ -42,6 +43,7 @@ routes = Routes("files")
             "a format and a quality from 0 to 100: `webp;90`",
         ),
         Param("channel", {"type": "string", "enum": ["", *CHANNELS]}, "the channels wanted"),
+        Param("size", schema.FROM_ONE, "pixels of the longer side, at most; WebP by default"),
     ),
     answer="*/*",
     statuses={
@@ -72,13 +74,16 @@ def _conversion(request: web.Request) -> Conversion | None:
     else:
         named = choice(request, "channel", CHANNELS, "rgba")
         channel = next(each for each in CHANNELS if each == named)
+    size = whole(request, "size", 0, low=1) or None
     if preview:
         match = re.fullmatch(PREVIEW, preview)
         if match is None:
             expected = f"expected webp;90 or jpeg;90, with any quality to 100, not {preview!r}"
             raise bad_request("preview is wrong", expected)
         quality = int(match[3] or 90)
-        return Conversion("JPEG" if match[1] == "jpeg" else "WEBP", quality, channel)
+        return Conversion("JPEG" if match[1] == "jpeg" else "WEBP", quality, channel, size)
+    if size is not None:
+        return Conversion("WEBP", channel=channel, size=size)
     return None if channel in (None, "rgba") else Conversion("PNG", channel=channel)
 
 
@@ -101,5 +106,5 @@ async def _converted(
 def _tag(path: Path, conversion: Conversion) -> str:
     """Changes when the picture does."""
     found = os.stat(path)
-    made = f"{conversion.target}-{conversion.quality}-{conversion.channel}"
+    made = f"{conversion.target}-{conversion.quality}-{conversion.channel}-{conversion.size}"
     return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}-{made}"

@@ -69,7 +69,17 @@ def fresh(kind: EncoderKind[C], config: C, *, seed: int) -> TokenEncoder:
         return kind.build(config)
 
 
-def class_numbers(config: ClassConfig, given: Any) -> Tensor:
+class Classes(Protocol):
+    """Classes by number, or by name where they have names."""
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+
+def class_numbers(config: Classes, given: Any) -> Tensor:
     """(B,) of class numbers, from a number, or from names or numbers in a text, one a line.
 
     Raises ValueError for a class that is not there.
@@ -80,11 +90,11 @@ def class_numbers(config: ClassConfig, given: Any) -> Tensor:
     return torch.tensor([_class(config, label) for label in labels or [""]])
 
 
-def _class(config: ClassConfig, label: str) -> int:
+def _class(config: Classes, label: str) -> int:
     return config.names.index(label) if label in config.names else _number(config, label)
 
 
-def _number(config: ClassConfig, label: str) -> int:
+def _number(config: Classes, label: str) -> int:
     number = int(label) if label.isascii() and label.isdecimal() else -1
     if 0 <= number < config.classes:
         return number

@@ -6,12 +6,19 @@ import { useMemo } from "react";
 import type { Catalogue } from "../doc/catalogue";
 import type { Graph } from "../doc/graph";
 import { cables } from "../doc/graph";
+import type { Measures } from "../doc/layout";
 import { layoutNode } from "../doc/layout";
 import { sourceType } from "../doc/ports";
 import { lookOf } from "./looks";
 
-export function FarCables({ graph, catalogue }: { graph: Graph; catalogue: Catalogue }) {
-  const paths = useMemo(() => [...pathsOf(graph, catalogue)], [graph, catalogue]);
+interface FarCablesProps {
+  readonly graph: Graph;
+  readonly catalogue: Catalogue;
+  readonly measures: Measures;
+}
+
+export function FarCables({ graph, catalogue, measures }: FarCablesProps) {
+  const paths = useMemo(() => [...pathsOf(graph, catalogue, measures)], [graph, catalogue, measures]);
   return (
     <ViewportPortal>
       <svg className="far-cables" aria-hidden="true">
@@ -23,10 +30,10 @@ export function FarCables({ graph, catalogue }: { graph: Graph; catalogue: Catal
   );
 }
 
-function pathsOf(graph: Graph, catalogue: Catalogue): Map<string, string> {
+function pathsOf(graph: Graph, catalogue: Catalogue, measures: Measures): Map<string, string> {
   const points = new Map<string, { readonly x: number; readonly y: number }>();
   for (const node of graph.nodes.values()) {
-    for (const { kind, id, x, y } of layoutNode(node, catalogue).handles) {
+    for (const { kind, id, x, y } of layoutNode(node, catalogue, false, measures).handles) {
       points.set(`${kind} ${node.id} ${id}`, { x: node.position.x + x, y: node.position.y + y });
     }
   }

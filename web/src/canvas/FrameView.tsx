@@ -18,9 +18,14 @@ export const FrameView = memo(function FrameView({ data, selected }: NodeProps<F
     document.apply(t("do.title"), (graph) => changeGroup(graph, group.id, { title }));
   };
   return (
-    <div className="frame" data-selected={selected} style={{ "--tint": group.color || undefined } as CSSProperties}>
+    <div
+      className="frame"
+      data-selected={selected}
+      data-colored={group.color !== ""}
+      style={{ "--tint": group.color || undefined } as CSSProperties}
+    >
       <div className="frame-title">
-        <TitleField text={group.title} label={t("group.title")} change={rename} />
+        <TitleField kind="group" id={group.id} text={group.title} label={t("group.title")} change={rename} />
       </div>
       {selected && <NodeResizeControl className="node-resize" minWidth={120} minHeight={80} />}
     </div>

@@ -2,32 +2,36 @@
 
 import { Handle, NodeResizeControl, Position } from "@xyflow/react";
 import type { NodeProps } from "@xyflow/react";
-import type { CSSProperties, KeyboardEvent } from "react";
+import type { CSSProperties } from "react";
 import { createContext, memo, useContext } from "react";
 
 import { setTitle } from "../doc/edit";
 import type { GraphNode } from "../doc/graph";
 import type { Row } from "../doc/layout";
-import { HEADER, WIDGET } from "../doc/layout";
+import { isSubgraph } from "../doc/open";
 import { titleOf } from "../doc/ports";
 import { t } from "../i18n/t";
 import { useEditor, useNodeRun, useUi } from "../state/context";
 import type { NodeRun } from "../state/runtime";
+import { Missing } from "../widgets/Missing";
 import { WidgetRow } from "../widgets/WidgetRow";
 import { Picture } from "../widgets/Picture";
 import { TitleField } from "../widgets/TitleField";
 import type { CanvasNode, NodeData } from "./adapter";
 import { inHandle, outHandle } from "./adapter";
 import { lookOf } from "./looks";
+import { pressPort } from "./portkeys";
 
 /** Whether nodes are too small to be read, and are drawn as boxes with titles. */
 export const FarContext = createContext(false);
 
 export const NodeView = memo(function NodeView({ id, data, selected }: NodeProps<CanvasNode>) {
   const run = useNodeRun(id);
+  const { graph } = useEditor();
   const far = useContext(FarContext);
   const { node, def } = data;
   const title = titleOf(node, def);
+  const subgraph = !def && isSubgraph(node, graph);
   const state = run.faults.length || run.failure ? "error" : run.state;
   const tint = { "--tint": node.color || undefined } as CSSProperties;
   const shared = {
@@ -35,8 +39,11 @@ export const NodeView = memo(function NodeView({ id, data, selected }: NodeProps
     "data-state": state,
     "data-mode": node.mode,
     "data-selected": selected,
-    "data-known": def !== undefined,
+    "data-known": def !== undefined || subgraph,
+    "data-subgraph": subgraph,
     "data-note": def?.category === "canvas",
+    "data-colored": node.color !== "",
+    "data-collapsed": node.collapsed,
     style: tint,
   };
   if (far) {
@@ -48,25 +55,38 @@ export const NodeView = memo(function NodeView({ id, data, selected }: NodeProps
   }
   return (
     <div {...shared}>
-      <Header node={node} title={title} run={run} state={state} />
+      <Header node={node} title={title} run={run} state={state} height={data.layout.measures.header} />
       {node.collapsed ? <CollapsedPorts data={data} title={title} /> : <Rows data={data} title={title} run={run} />}
-      <Trouble run={run} />
+      {def || run.failure ? <Trouble run={run} /> : <Missing node={node} trouble={run.faults.length ? <Trouble run={run} /> : null} />}
       {selected && !node.collapsed && (
-        <NodeResizeControl className="node-resize" minWidth={160} minHeight={HEADER} aria-label={t("node.resize")} />
+        <NodeResizeControl className="node-resize" minWidth={160} minHeight={data.layout.measures.header} aria-label={t("node.resize")} />
       )}
     </div>
   );
 });
 
-function Header({ node, title, run, state }: { node: GraphNode; title: string; run: NodeRun; state: string }) {
+interface HeaderProps {
+  readonly node: GraphNode;
+  readonly title: string;
+  readonly run: NodeRun;
+  readonly state: string;
+  readonly height: number;
+}
+
+function Header({ node, title, run, state, height }: HeaderProps) {
   const editor = useEditor();
   const rename = (text: string): void => {
     editor.document.apply(t("do.title"), (graph) => setTitle(graph, node.id, text));
   };
   const words = run.max > 1 && run.state === "running" ? `${run.value}/${run.max}` : wordsFor(node, state, run.failure !== null);
   return (
-    <div className="node-header" style={{ height: HEADER }}>
-      <TitleField text={title} label={t("title.edit")} change={rename} />
+    <div className="node-header" style={{ height }}>
+      <TitleField kind="node" id={node.id} text={title} label={t("title.edit")} change={rename} />
+      {node.pinned && (
+        <svg className="node-pin" viewBox="0 0 24 24" role="img" aria-label={t("node.pinned")}>
+          <path d="M9 3h6l-1 7 4 4H6l4-4zM12 14v7" />
+        </svg>
+      )}
       {words && <span className="node-words">{words}</span>}
       {run.state === "running" && (
         <div
@@ -125,7 +145,6 @@ function Rows({ data, title, run }: { data: NodeData; title: string; run: NodeRu
           </div>
         );
       })}
-      {!def && <p className="node-unknown">{t("node.unknown")}</p>}
     </>
   );
 }
@@ -133,7 +152,7 @@ function Rows({ data, title, run }: { data: NodeData; title: string; run: NodeRu
 function RowPorts({ row, data, title, run }: { row: Row; data: NodeData; title: string; run: NodeRun }) {
   const input = data.ports.inputs.find((port) => port.name === row.input);
   const output = data.ports.outputs.find((port) => port.key === row.output);
-  const top = (row.kind === "text" ? WIDGET : row.height) / 2;
+  const top = (row.kind === "text" ? data.layout.measures.widget : row.height) / 2;
   const faulty = run.faults.some((fault) => fault.input === row.input && row.input !== null);
   return (
     <>
@@ -172,6 +191,7 @@ interface PortProps {
 }
 
 const Port = memo(function Port({ id, kind, name, type, title, top, faulty, linked }: PortProps) {
+  const editor = useEditor();
   const handle = kind === "in" ? inHandle(name) : outHandle(name);
   const selected = useUi(({ nodes }) => nodes.has(id));
   const aim = useUi(({ drawing }) => (drawing ? (drawing.ports.get(id)?.has(handle) ? "fits" : "off") : undefined));
@@ -192,22 +212,14 @@ const Port = memo(function Port({ id, kind, name, type, title, top, faulty, link
       role="button"
       // Of a thousand ports those of selected nodes can be tabbed to, and those that take a cable.
       tabIndex={selected || aim === "fits" ? 0 : -1}
-      onKeyDown={press}
+      onKeyDown={(event) => pressPort(editor, event, kind === "in" ? { to: { node: id, input: name } } : { from: { node: id, output: name } })}
       title={`${name}: ${type}`}
     />
   );
 });
 
-/** Enter on a port is a click: the first one begins a cable, the second one ends it. */
-function press(event: KeyboardEvent<HTMLDivElement>): void {
-  if ((event.key !== "Enter" && event.key !== " ") || event.ctrlKey) return;
-  event.preventDefault();
-  event.stopPropagation();
-  event.currentTarget.click();
-}
-
 function CollapsedPorts({ data, title }: { data: NodeData; title: string }) {
-  const top = HEADER / 2;
+  const top = data.layout.measures.header / 2;
   return (
     <>
       {data.ports.inputs.map(({ name, type }) => (

@@ -7,10 +7,11 @@ import { Position } from "@xyflow/react";
 import type { Catalogue, NodeDef } from "../doc/catalogue";
 import type { Graph, GraphNode, Group, InputRef, Source } from "../doc/graph";
 import { NOTES, REROUTE, cables } from "../doc/graph";
-import type { NodeLayout } from "../doc/layout";
-import { layoutNode } from "../doc/layout";
+import type { Measures, NodeLayout } from "../doc/layout";
+import { hasPictureRow, layoutNode } from "../doc/layout";
 import type { Ports } from "../doc/ports";
 import { portsOf, sourceType, titleOf } from "../doc/ports";
+import { t } from "../i18n/t";
 import { cableId } from "../state/actions";
 import { lookOf } from "./looks";
 
@@ -57,7 +58,12 @@ export interface Shown {
   /** Whether nodes are drawn as boxes. React Flow then forgets where the handles are, so that all
    * nodes are new objects on the way back. */
   readonly far: boolean;
+  readonly measures: Measures;
+  /** Those that stay mounted out of sight, as React Flow names them. */
+  readonly held: ReadonlySet<string>;
 }
+
+type Cable = InputRef & { readonly source: Source };
 
 interface Kept<Key extends readonly unknown[], Value> {
   readonly key: Key;
@@ -74,13 +80,15 @@ export class Adapter {
     for (const group of graph.groups.values()) {
       const selected = shown.groups.has(group.id);
       const id = frameId(group.id);
-      now.set(id, kept(before.get(id), [group, selected], () => frame(group, selected)));
+      const held = shown.held.has(id);
+      now.set(id, kept(before.get(id), [group, selected, held], () => mounted(frame(group, selected), held)));
     }
     for (const node of graph.nodes.values()) {
       const selected = shown.nodes.has(node.id);
       const picture = shown.pictured.has(node.id) || hasPictureRow(catalogue.get(node.type));
-      const key = [node, catalogue, selected, picture, shown.far];
-      const make = (): CanvasNode => canvasNode(node, catalogue, selected, picture);
+      const held = shown.held.has(node.id);
+      const key = [node, catalogue, selected, picture, shown.far, shown.measures, held];
+      const make = (): AnyNode => mounted(canvasNode(node, catalogue, selected, picture, shown.measures), held);
       now.set(node.id, kept(before.get(node.id), key, make));
     }
     this.keptNodes = now;
@@ -96,12 +104,21 @@ export class Adapter {
       const type = sourceType(graph, cable.source, catalogue);
       const off = isOff(graph, cable.node) || isOff(graph, cable.source.node);
       const selected = shown.cables.has(id);
-      const key = [cable.source.node, cable.source.output, type, off, selected];
-      now.set(id, kept(before.get(id), key, () => edge(id, cable, type, off, selected)));
+      const label = cableLabel(graph, catalogue, cable);
+      const key = [cable.source.node, cable.source.output, type, off, selected, label];
+      now.set(id, kept(before.get(id), key, () => edge(id, cable, type, off, selected, label)));
     }
     this.keptEdges = now;
     return [...now.values()].map(({ value }) => value);
   }
+}
+
+function cableLabel(graph: Graph, catalogue: Catalogue, { node, input, source }: Cable): string {
+  const title = (id: string): string => {
+    const found = graph.nodes.get(id);
+    return found ? titleOf(found, catalogue.get(found.type)) : id;
+  };
+  return t("cable.label", { output: source.output, from: title(source.node), input, to: title(node) });
 }
 
 function isOff(graph: Graph, id: string): boolean {
@@ -116,15 +133,19 @@ function kept<Value>(
   return old && key.every((part, index) => part === old.key[index]) ? old : { key, value: make() };
 }
 
-/** Whether a type always has room for a picture: it shows one, or names one of the input folder. */
-export function hasPictureRow(def: NodeDef | undefined): boolean {
-  if (!def) return false;
-  const shows = def.output && def.inputs.some(({ type }) => type === "IMAGE");
-  return shows || def.inputs.some(({ widget }) => widget?.kind === "choice" && widget.upload);
+/** React Flow keeps what is dragged mounted wherever it is; "dragging" means nothing else to it. */
+function mounted(node: AnyNode, held: boolean): AnyNode {
+  return held ? { ...node, dragging: true } : node;
 }
 
-function canvasNode(node: GraphNode, catalogue: Catalogue, selected: boolean, picture: boolean): CanvasNode {
-  const layout = layoutNode(node, catalogue, picture && !NOTES.has(node.type));
+function canvasNode(
+  node: GraphNode,
+  catalogue: Catalogue,
+  selected: boolean,
+  picture: boolean,
+  measures: Measures,
+): CanvasNode {
+  const layout = layoutNode(node, catalogue, picture && !NOTES.has(node.type), measures);
   const { width, height } = layout;
   const def = catalogue.get(node.type);
   return {
@@ -173,10 +194,11 @@ function frame(group: Group, selected: boolean): FrameNode {
 
 function edge(
   id: string,
-  { node, input, source }: InputRef & { readonly source: Source },
+  { node, input, source }: Cable,
   type: string,
   off: boolean,
   selected: boolean,
+  label: string,
 ): Edge {
   return {
     id,
@@ -188,6 +210,7 @@ function edge(
     className: off ? "cable cable-off" : "cable",
     style: { stroke: lookOf(type).color },
     interactionWidth: 16,
+    ariaLabel: label,
     focusable: false,
     data: { type },
   };

@@ -7,10 +7,10 @@ import type { Catalogue } from "../doc/catalogue";
 import type { Drawn } from "../doc/connect";
 import { disconnect, givers, inputsFor, moveEnd, refusal, takers } from "../doc/connect";
 import type { Graph, InputRef, NodeId, Source } from "../doc/graph";
-import { layoutNode } from "../doc/layout";
 import { sourceType, wantedTypes } from "../doc/ports";
 import { cableId, lay } from "../state/actions";
 import type { Editor } from "../state/editor";
+import { layoutOf } from "../state/sizes";
 import type { Drawing } from "../state/ui";
 import { t } from "../i18n/t";
 import type { End } from "./adapter";
@@ -22,7 +22,8 @@ function feeder(graph: Graph, to: InputRef): Source | undefined {
 }
 
 /** What is shown while a cable is drawn from this end. */
-export function drawingFrom({ graph, catalogue }: Editor, end: End): Drawing {
+export function drawingFrom(editor: Editor, end: End): Drawing {
+  const { graph, catalogue } = editor;
   const picked = end.kind === "in" ? feeder(graph, end.to) : undefined;
   const source = end.kind === "out" ? end.source : picked;
   const ports = new Map<NodeId, Set<string>>();
@@ -38,7 +39,7 @@ export function drawingFrom({ graph, catalogue }: Editor, end: End): Drawing {
     type,
     ports,
     cable: picked && end.kind === "in" ? cableId(end.to) : null,
-    start: picked ? startOf(graph, picked, catalogue) : null,
+    start: picked ? startOf(editor, picked) : null,
   };
 }
 
@@ -46,10 +47,10 @@ function wanted(graph: Graph, end: End, catalogue: Catalogue): string {
   return end.kind === "in" ? (wantedTypes(graph, end.to.node, end.to.input, catalogue)[0] ?? "*") : "*";
 }
 
-function startOf(graph: Graph, source: Source, catalogue: Catalogue): Drawing["start"] {
-  const node = graph.nodes.get(source.node);
+function startOf(editor: Editor, source: Source): Drawing["start"] {
+  const node = editor.graph.nodes.get(source.node);
   if (!node) return null;
-  const { handles } = layoutNode(node, catalogue);
+  const { handles } = layoutOf(editor, node);
   const handle = handles.find((each) => each.kind === "out" && each.id === source.output);
   return handle ? { x: node.position.x + handle.x, y: node.position.y + handle.y } : null;
 }

@@ -2,10 +2,10 @@
 
 import type { NodeChange, NodePositionChange } from "@xyflow/react";
 
-import { changeGroup, nodesIn, placeNodes, resizeNode } from "../doc/edit";
-import type { Graph, GraphNode, GroupId, NodeId, Point } from "../doc/graph";
-import { layoutNode } from "../doc/layout";
+import { changeGroup, placeNodes, resizeNode } from "../doc/edit";
+import type { Graph, GroupId, NodeId, Point } from "../doc/graph";
 import { t } from "../i18n/t";
+import { insideOf } from "../state/chosen";
 import type { Editor } from "../state/editor";
 import type { AnyNode } from "./adapter";
 import { groupOf } from "./adapter";
@@ -14,22 +14,22 @@ import { groupOf } from "./adapter";
 export type Along = ReadonlyMap<GroupId, readonly NodeId[]>;
 
 /** The nodes in the groups, which move along with them. */
-export function alongWith({ graph, catalogue }: Editor, frames: readonly AnyNode[]): Along {
-  const width = (node: GraphNode): number => layoutNode(node, catalogue).width;
+export function alongWith(editor: Editor, frames: readonly { readonly id: string }[]): Along {
   return new Map(
     frames.flatMap(({ id }) => {
       const group = groupOf(id);
-      return group === null ? [] : [[group, nodesIn(graph, group, width)] as const];
+      return group === null ? [] : [[group, insideOf(editor, group)] as const];
     }),
   );
 }
 
-/** Makes the changes. along: of the drag that is going on. */
+/** Makes the changes. along: of the drag that is going on; empty while keys move what is selected. */
 export function takeChanges(editor: Editor, changes: readonly NodeChange<AnyNode>[], along: Along): void {
   takeSelection(editor, changes);
   const moved = changes.filter((change) => change.type === "position");
   if (moved.length) {
-    editor.document.apply(t("do.move"), (graph) => moveAll(graph, moved, along), { merge: "move" });
+    const inside = along.size ? along : alongWith(editor, moved);
+    editor.document.apply(t("do.move"), (graph) => moveAll(graph, moved, inside), { merge: "move" });
   }
   for (const change of changes) {
     if (change.type === "dimensions" && change.dimensions && change.setAttributes) {

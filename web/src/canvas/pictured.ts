@@ -4,13 +4,8 @@
 import { useCallback, useRef, useSyncExternalStore } from "react";
 
 import type { NodeId } from "../doc/graph";
-import { asList } from "../doc/json";
 import { useEditor } from "../state/context";
-import type { NodeRun } from "../state/runtime";
-
-export function hasPicture({ output, preview }: NodeRun): boolean {
-  return preview !== null || asList(output?.["images"]).length > 0;
-}
+import { hasPicture } from "../state/sizes";
 
 export function usePictured(): ReadonlySet<NodeId> {
   const { runtime } = useEditor();

@@ -61,7 +61,7 @@ export function givers(graph: Graph, to: InputRef, catalogue: Catalogue): Source
 }
 
 /** A node and all that it gets something from, however far behind. */
-function behind(graph: Graph, id: NodeId): ReadonlySet<NodeId> {
+export function behind(graph: Graph, id: NodeId): ReadonlySet<NodeId> {
   const found = new Set([id]);
   for (const each of found) {
     for (const { node } of Object.values(graph.nodes.get(each)?.links ?? {})) found.add(node);

@@ -22,6 +22,14 @@ export interface Changed {
   readonly reason: "do" | "undo" | "redo" | "reset" | "saved";
 }
 
+/** A document with its history, to be taken up again. saved: the graph that is saved; null: none is. */
+export interface Past {
+  readonly steps: readonly Step[];
+  readonly undone: readonly Step[];
+  readonly graph: Graph;
+  readonly saved: Graph | null;
+}
+
 export interface Options {
   /** Steps in a row with the same key become one: dragging, typing. */
   readonly merge?: string;
@@ -31,7 +39,7 @@ export class GraphDocument {
   private steps: Step[] = [];
   private undone: Step[] = [];
   private current: Graph;
-  private savedAs: Graph;
+  private savedAs: Graph | null;
   private open: { readonly before: Graph; readonly label: string; depth: number } | null = null;
   private sealed = true;
   private readonly listeners = new Set<(changed: Changed) => void>();
@@ -68,6 +76,11 @@ export class GraphDocument {
   /** Whether it differs from what was saved. */
   get dirty(): boolean {
     return this.current !== this.savedAs;
+  }
+
+  /** Whether a transaction is open. */
+  get changing(): boolean {
+    return this.open !== null;
   }
 
   get length(): number {
@@ -114,6 +127,7 @@ export class GraphDocument {
     this.open = null;
     if (open.before !== this.current) {
       this.push({ label: open.label, before: open.before, after: this.current, merge: null });
+      this.tell(open.before, "do"); // there is a step to undo now
     }
   }
 
@@ -157,6 +171,21 @@ export class GraphDocument {
     this.tell(before, "reset");
   }
 
+  /** The document as it is, with its history. */
+  get past(): Past {
+    this.commitAll();
+    return { steps: [...this.steps], undone: [...this.undone], graph: this.current, saved: this.savedAs };
+  }
+
+  /** Another document takes its place, with its history. */
+  take({ steps, undone, graph, saved }: Past): void {
+    const before = this.current;
+    [this.steps, this.undone, this.open, this.sealed] = [[...steps], [...undone], null, true];
+    this.current = graph;
+    this.savedAs = saved;
+    this.tell(before, "reset");
+  }
+
   /** What there is now is what is saved. graph: what was saved, if there were changes meanwhile. */
   markSaved(graph: Graph = this.current): void {
     this.savedAs = graph;
@@ -194,4 +223,25 @@ export class GraphDocument {
   private tell(before: Graph, reason: Changed["reason"]): void {
     for (const listener of [...this.listeners]) listener({ graph: this.current, before, reason });
   }
+}
+
+/** A document without a history. */
+export function fresh(graph: Graph, saved: Graph | null = graph): Past {
+  return { steps: [], undone: [], graph, saved };
+}
+
+/** A history with the last steps only, so many that their graphs have at most `nodes` nodes together. */
+export function shortened(past: Past, nodes: number): Past {
+  let left = nodes - past.graph.nodes.size;
+  const last = (steps: readonly Step[]): readonly Step[] => {
+    let count = 0;
+    for (const { before } of steps.toReversed()) {
+      left -= before.nodes.size + 1;
+      if (left < 0) break;
+      count += 1;
+    }
+    return count === steps.length ? steps : steps.slice(steps.length - count);
+  };
+  const steps = last(past.steps);
+  return { ...past, steps, undone: last(past.undone) };
 }

@@ -13,7 +13,7 @@ import { toEditor } from "./editor-write";
 import type { Graph, GraphNode } from "./graph";
 import type { Json, JsonObject } from "./json";
 import { asList, asObject, isObject, parseJson } from "./json";
-import { layoutNode } from "./layout";
+import { hasPictureRow, layoutNode } from "./layout";
 import { pictureKind, readTexts } from "./pictures";
 
 /** The graph in parsed data: an editor's file, a graph in API format, or a request with either.
@@ -41,7 +41,7 @@ function settled(opened: Opened, catalogue: Catalogue): Opened {
 
 /** The graph with all nodes laid out anew. */
 export function arranged(graph: Graph, catalogue: Catalogue): Graph {
-  const sizes = new Map([...graph.nodes.values()].map((node) => [node.id, layoutNode(node, catalogue)]));
+  const sizes = new Map([...graph.nodes.values()].map((node) => [node.id, layoutNode(node, catalogue, hasPictureRow(catalogue.get(node.type)))]));
   const none = { width: 0, height: 0 };
   return placeNodes(graph, arrange(graph, (id) => sizes.get(id) ?? none));
 }

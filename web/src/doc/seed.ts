@@ -51,17 +51,18 @@ export interface Reseeded {
 
 /**
  * The graph with the seeds for its next run, and which of them changed. Seeds that a cable brings
- * stay, and so do those of muted and bypassed nodes.
+ * stay, and so do those of muted and bypassed nodes. only: nodes that run; null: all.
  */
 export function reseed(
   graph: Graph,
   catalogue: Catalogue,
   random: Random = secureRandom,
+  only: ReadonlySet<NodeId> | null = null,
 ): { readonly graph: Graph; readonly changed: readonly Reseeded[] } {
   let result = graph;
   const changed: Reseeded[] = [];
   for (const node of graph.nodes.values()) {
-    if (node.mode !== "normal") continue;
+    if (node.mode !== "normal" || only?.has(node.id) === false) continue;
     for (const port of portsOf(node, catalogue).inputs) {
       const mode = node.seeds[port.name] ?? "fixed";
       if (!isSeed(port.widget) || mode === "fixed" || Object.hasOwn(node.links, port.name)) continue;
@@ -74,6 +75,29 @@ export function reseed(
     }
   }
   return { graph: result, changed };
+}
+
+/** The seeds of the next run, of all nodes that have one of their own, or of some. */
+export function seedsOf(
+  graph: Graph,
+  catalogue: Catalogue,
+  only: ReadonlySet<NodeId> | null = null,
+): { readonly node: NodeId; readonly input: string; readonly seed: number | bigint }[] {
+  return [...graph.nodes.values()].flatMap((node) => {
+    if (node.mode !== "normal" || only?.has(node.id) === false) return [];
+    return portsOf(node, catalogue).inputs.flatMap((port) => {
+      const seed = valueOf(node, port);
+      const own = isSeed(port.widget) && !Object.hasOwn(node.links, port.name);
+      return own && (typeof seed === "number" || typeof seed === "bigint") ? [{ node: node.id, input: port.name, seed }] : [];
+    });
+  });
+}
+
+const REMEMBERED = 20; // seeds of one input
+
+/** The seeds of the last runs with one more, each once, the newest first. */
+export function remembered(seeds: readonly (number | bigint)[], seed: number | bigint): readonly (number | bigint)[] {
+  return [seed, ...seeds.filter((each) => each !== seed)].slice(0, REMEMBERED);
 }
 
 function whole(seed: number | bigint): number | bigint {

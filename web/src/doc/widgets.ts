@@ -18,6 +18,7 @@ const HIDDEN_NAMES: ReadonlySet<string> = new Set([
   "control_filter_list",
 ]);
 const UPLOAD = "image";
+const ELSEWHERE = /\S \[(output|temp)\]$/; // a picture of another folder than the listed one
 
 /** The inputs of a type that have a widget, in the order of its values. */
 export function widgetPorts(def: NodeDef): InputPort[] {
@@ -76,6 +77,7 @@ export function valueRefusal(value: Json, widget: Widget): string | null {
     case "toggle":
       return typeof value === "boolean" ? null : "This is on or off";
     case "choice":
+      if (widget.upload && typeof value === "string" && ELSEWHERE.test(value)) return null;
       return widget.options.includes(value) ? null : `There is no ${shown(value)} here`;
   }
 }

@@ -6,10 +6,16 @@ import { useStore } from "zustand";
 import { Canvas } from "../canvas/Canvas";
 import { t } from "../i18n/t";
 import { useCatalogue, useEditor, useUi } from "../state/context";
-import { Large } from "./Gallery";
+import { Curves } from "./Curves";
+import { HintChoice } from "./HintChoice";
 import { Keys } from "./Keys";
+import { Masking } from "./Masking";
+import { Openings } from "./Openings";
 import { Palette } from "./Palette";
+import { Looking } from "./pictures/Looking";
 import { Sayings } from "./Sayings";
+import { Files } from "./saved/Files";
+import { Tabs } from "./saved/Tabs";
 import { Selection } from "./Selection";
 import { useShortcuts } from "./shortcuts";
 import { Side } from "./Side";
@@ -43,12 +49,18 @@ export function App() {
       <Toolbar />
       <Side />
       <main className="stage">
+        <Tabs />
         <Canvas />
         <Selection />
       </main>
       <Palette />
-      <Large />
+      <Openings />
+      <HintChoice />
+      <Looking />
+      <Masking />
+      <Curves />
       <Keys />
+      <Files />
       <Sayings />
     </div>
   );

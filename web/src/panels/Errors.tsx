@@ -4,6 +4,8 @@ import { useCallback, useRef, useSyncExternalStore } from "react";
 
 import type { NodeId } from "../doc/graph";
 import { titleOf } from "../doc/ports";
+import { ExtensionFailures } from "../ext/ExtensionPanel";
+import { useExtensions } from "../ext/context";
 import { t } from "../i18n/t";
 import { useEditor } from "../state/context";
 import type { Runtime } from "../state/runtime";
@@ -41,26 +43,32 @@ export function useTroubles(): readonly Trouble[] {
 export function Errors() {
   const editor = useEditor();
   const troubles = useTroubles();
-  if (!troubles.length) return <p className="none">{t("errors.none")}</p>;
+  const broken = useExtensions().failures.length;
+  if (!troubles.length && !broken) return <p className="none">{t("errors.none")}</p>;
   const go = (id: NodeId): void => {
     select(editor.ui, [id]);
     editor.canvas?.fit([id]);
   };
   return (
-    <ul className="errors">
-      {troubles.map(({ node, input, text }) => {
-        const found = editor.graph.nodes.get(node);
-        const name = found ? titleOf(found, editor.catalogue.get(found.type)) : node;
-        return (
-          <li key={`${node} ${input ?? ""} ${text}`}>
-            <strong>{input === null ? name : `${name} · ${input}`}</strong>
-            <p>{text}</p>
-            <button type="button" onClick={() => go(node)}>
-              {t("errors.goto", { name })}
-            </button>
-          </li>
-        );
-      })}
-    </ul>
+    <>
+      {troubles.length > 0 && (
+        <ul className="errors">
+          {troubles.map(({ node, input, text }) => {
+            const found = editor.graph.nodes.get(node);
+            const name = found ? titleOf(found, editor.catalogue.get(found.type)) : node;
+            return (
+              <li key={`${node} ${input ?? ""} ${text}`}>
+                <strong>{input === null ? name : `${name} · ${input}`}</strong>
+                <p>{text}</p>
+                <button type="button" onClick={() => go(node)}>
+                  {t("errors.goto", { name })}
+                </button>
+              </li>
+            );
+          })}
+        </ul>
+      )}
+      <ExtensionFailures />
+    </>
   );
 }

@@ -1,87 +1,93 @@
-// What was made: a picture of each run, the newest first; and one of them large.
+// What was made: the pictures of each run, the newest first, found by the words of their prompts.
 
-import { useEffect, useRef } from "react";
+import "./gallery.css";
 
-import { asObject } from "../doc/json";
+import { useEffect, useRef, useState } from "react";
+
+import type { Point } from "../doc/graph";
 import { t } from "../i18n/t";
-import { useEditor, useUi } from "../state/context";
-import type { Editor } from "../state/editor";
-import type { Shown } from "../state/ui";
+import { useEditor } from "../state/context";
+import { trying } from "../state/pictures";
+import type { Picture } from "../state/ui";
 import { say } from "../state/ui";
-import { useJobs } from "./jobs";
+import { GalleryRun } from "./pictures/GalleryRun";
+import { Marked } from "./pictures/Marked";
+import { PictureMenu } from "./pictures/PictureMenu";
+import { useMade } from "./pictures/useMade";
 
-const SHOWN = 60;
+const QUIET = 250; // milliseconds after a letter before the server is asked
+
+/** A picture whose menu is open. */
+export interface Asked {
+  readonly picture: Picture;
+  readonly at: Point;
+}
 
 export function Gallery() {
-  const { api, ui } = useEditor();
-  const [jobs] = useJobs(["completed"], SHOWN);
-  const pictures = jobs.flatMap(({ id, preview_output: file }) =>
-    file && file.mediaType === "images" ? [{ id, file }] : [],
-  );
-  if (!pictures.length) return <p className="none">{t("gallery.none")}</p>;
-  return (
-    <ul className="gallery">
-      {pictures.map(({ id, file }) => (
-        <li key={id}>
-          <button
-            type="button"
-            aria-label={t("gallery.show", { name: file.filename })}
-            onClick={() => ui.setState({ shown: { file, job: id } })}
-          >
-            <img src={api.viewUrl(file, { preview: "webp;80" })} alt="" loading="lazy" />
-          </button>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-/** The picture that is shown large, if there is one. */
-export function Large() {
-  const shown = useUi((state) => state.shown);
-  return shown && <Window shown={shown} />;
-}
-
-function Window({ shown: { file, job } }: { shown: Shown }) {
   const editor = useEditor();
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
-  const close = (): void => editor.ui.setState({ shown: null });
-  const url = editor.api.viewUrl(file);
+  const [query, setQuery] = useState("");
+  const [asked, setAsked] = useState<Asked | null>(null);
+  const { jobs, more, next, drop } = useMade(useLater(query));
+  const show = (picture: Picture): void => {
+    const among = jobs.flatMap(({ id }) => editor.runs.now(id, true)?.pictures ?? []);
+    editor.ui.setState({ shown: { ...picture, among: among.length ? among : [picture] } });
+  };
+  const forget = async (id: string): Promise<void> => {
+    await trying(editor, async () => {
+      await editor.api.forget([id]);
+      drop(id);
+      say(editor.ui, t("gallery.forget.done"));
+    });
+  };
   return (
-    <dialog
-      ref={dialog}
-      className="large"
-      aria-label={file.filename}
-      onClose={close}
-      onClick={(event) => event.target === event.currentTarget && close()}
-    >
-      <img src={url} alt={file.filename} />
-      <div className="large-bottom">
-        <span>{file.filename}</span>
-        {job !== null && (
-          <button type="button" onClick={() => void openGraph(editor, job, file.filename).then(close)}>
-            {t("gallery.open")}
-          </button>
-        )}
-        <a href={url} download={file.filename}>
-          {t("gallery.download")}
-        </a>
-        <button type="button" onClick={close}>
-          {t("gallery.close")}
-        </button>
-      </div>
-    </dialog>
+    <>
+      <input
+        type="search"
+        className="side-search"
+        aria-label={t("gallery.search")}
+        placeholder={t("gallery.search")}
+        value={query}
+        onChange={(event) => setQuery(event.target.value)}
+      />
+      {!jobs.length && !more && <p className="none">{t(query ? "gallery.none.found" : "gallery.none")}</p>}
+      <ol className="made-runs" aria-label={t("gallery.runs")}>
+        {jobs.map((job) => (
+          <GalleryRun key={job.id} job={job} show={show} ask={setAsked} />
+        ))}
+      </ol>
+      {more && <Sentinel next={next} />}
+      <Marked />
+      {asked && (
+        <PictureMenu
+          picture={asked.picture}
+          at={asked.at}
+          forget={() => void forget(asked.picture.job ?? "")}
+          close={() => setAsked(null)}
+        />
+      )}
+    </>
   );
 }
 
-/** Opens the graph of a run. */
-async function openGraph(editor: Editor, job: string, name: string): Promise<void> {
-  try {
-    const { workflow } = await editor.api.job(job);
-    const drawn = asObject(workflow.extra_data["extra_pnginfo"])["workflow"];
-    await editor.openData(drawn ?? workflow.prompt, name.replace(/\.\w+$/, ""));
-  } catch (error) {
-    say(editor.ui, error instanceof Error ? error.message : String(error), true);
-  }
+/** Asks for the next page when the end of the list comes into sight. */
+function Sentinel({ next }: { next: () => void }) {
+  const end = useRef<HTMLParagraphElement>(null);
+  useEffect(() => {
+    // Anew after each answer: with few finds the end stays in sight.
+    if (!end.current) return undefined;
+    const watch = new IntersectionObserver(([entry]) => entry?.isIntersecting && next(), { rootMargin: "600px" });
+    watch.observe(end.current);
+    return () => watch.disconnect();
+  });
+  return <p ref={end} className="none">{t("gallery.more")}</p>;
+}
+
+/** A text as it was when nothing had been typed for a moment. */
+function useLater(text: string): string {
+  const [later, setLater] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setLater(text), QUIET);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return later;
 }

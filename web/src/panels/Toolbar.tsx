@@ -1,16 +1,18 @@
 // The bar at the top: running, undoing, files, and what is shown.
 
-import { useRef, useSyncExternalStore } from "react";
+import { useId, useRef, useState, useSyncExternalStore } from "react";
+import type { ReactNode } from "react";
 import { useStore } from "zustand";
 
 import { t } from "../i18n/t";
 import { arrangeAll, take } from "../state/actions";
 import { useCurrentJob, useEditor, useShownJob, useUi } from "../state/context";
+import { ask, save } from "../state/saving";
 import type { Theme } from "../state/ui";
-import { saveFile } from "./files";
 import type { IconName } from "./icons";
 import { Icon } from "./icons";
-import { openPalette } from "./shortcuts";
+import { Latest } from "./Latest";
+import { openPalette } from "./opening";
 
 interface ButtonProps {
   readonly icon: IconName;
@@ -35,7 +37,7 @@ export function Button({ icon, label, hint, onClick, disabled = false, pressed, 
       onClick={onClick}
     >
       <Icon name={icon} />
-      {words && <span>{label}</span>}
+      <span className={words ? undefined : "button-words"}>{label}</span>
     </button>
   );
 }
@@ -48,35 +50,52 @@ export function Toolbar() {
   const current = useCurrentJob();
   const chooser = useRef<HTMLInputElement>(null);
   const theme = useUi((state) => state.theme);
-  const density = useUi((state) => state.density);
   const minimap = useUi((state) => state.minimap);
   return (
     <header className="top">
+      <h1 className="unseen">{t("app.name")}</h1>
       <div className="bar" role="toolbar" aria-label={t("bar.label")}>
-        <Button kind="primary" icon="run" words label={t("bar.run")} hint={t("bar.run.hint")} onClick={() => void editor.run()} />
-        <Button
-          icon="cancel"
-          label={t("bar.cancel")}
-          hint={t("bar.cancel.hint")}
-          disabled={current === null}
-          onClick={() => void editor.cancel()}
-        />
-        <RunState />
-        <span className="bar-gap" />
+        <div className="runs" role="group" aria-label={t("bar.runs")}>
+          <Button kind="primary" icon="run" words label={t("bar.run")} hint={t("bar.run.hint")} onClick={() => void editor.run()} />
+          <Button
+            kind="cancel"
+            icon="cancel"
+            label={t("bar.cancel")}
+            hint={t("bar.cancel.hint")}
+            disabled={current === null}
+            onClick={() => void editor.cancel()}
+          />
+          <RunState />
+          <Latest />
+        </div>
+        <span className="bar-gap bar-wide" />
         <History />
-        <Button
-          icon="add"
-          label={t("bar.add")}
-          hint={t("bar.add.hint")}
-          onClick={() => openPalette(editor)}
-        />
-        <Button icon="open" label={t("bar.open")} hint={t("bar.open.hint")} onClick={() => chooser.current?.click()} />
+        <Button icon="add" label={t("bar.add")} hint={t("bar.add.hint")} onClick={() => openPalette(editor)} />
+        <Button icon="fit" label={t("bar.fit")} hint={t("bar.fit.hint")} onClick={() => editor.canvas?.fit()} />
+        <span className="bar-gap bar-wide" />
+        <Name document={document} />
+        <span className="bar-space" />
+        <Connected />
+        <More>
+          <Button icon="open" label={t("bar.open")} hint={t("bar.open.hint")} onClick={() => ask(editor, { kind: "graphs" })} />
+          <Button icon="save" label={t("bar.save")} hint={t("bar.save.hint")} onClick={() => void save(editor)} />
+          <Button icon="arrange" label={t("bar.arrange")} hint={t("bar.arrange.hint")} onClick={() => arrangeAll(editor)} />
+          <span className="bar-gap" />
+          <Button icon="map" label={t("bar.minimap")} pressed={minimap} onClick={() => ui.setState({ minimap: !minimap })} />
+          <Button
+            icon="theme"
+            label={`${t("bar.theme")}: ${theme}`}
+            onClick={() => ui.setState({ theme: THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? "auto" })}
+          />
+          <Button icon="keys" label={t("bar.keys")} onClick={() => ui.setState({ keys: true })} />
+          <Button icon="settings" label={t("settings.label")} hint={t("bar.settings.hint")} onClick={() => ui.setState({ settings: true })} />
+        </More>
         <input
           ref={chooser}
           id="open-file"
           type="file"
           accept=".json,image/png,image/webp,image/jpeg"
-          aria-label={t("bar.open.hint")}
+          aria-label={t("files.computer")}
           hidden
           onChange={(event) => {
             const [file] = event.target.files ?? [];
@@ -85,28 +104,44 @@ export function Toolbar() {
             event.target.value = "";
           }}
         />
-        <Button icon="save" label={t("bar.save")} hint={t("bar.save.hint")} onClick={() => saveFile(editor)} />
-        <Button icon="fit" label={t("bar.fit")} hint={t("bar.fit.hint")} onClick={() => editor.canvas?.fit()} />
-        <Button icon="arrange" label={t("bar.arrange")} hint={t("bar.arrange.hint")} onClick={() => arrangeAll(editor)} />
-        <span className="bar-gap bar-wide" />
-        <Name document={document} />
-        <span className="bar-space" />
-        <Connected />
-        <Button icon="map" label={t("bar.minimap")} pressed={minimap} onClick={() => ui.setState({ minimap: !minimap })} />
-        <Button
-          icon="density"
-          label={t("bar.density")}
-          pressed={density === "compact"}
-          onClick={() => ui.setState({ density: density === "compact" ? "normal" : "compact" })}
-        />
-        <Button
-          icon="theme"
-          label={`${t("bar.theme")}: ${theme}`}
-          onClick={() => ui.setState({ theme: THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? "auto" })}
-        />
-        <Button icon="keys" label={t("bar.keys")} onClick={() => ui.setState({ keys: true })} />
       </div>
     </header>
+  );
+}
+
+/** Buttons that stand in the bar where there is room, and elsewhere in a menu with their words. */
+function More({ children }: { children: ReactNode }) {
+  const [open, setOpen] = useState(false);
+  const id = useId();
+  const button = useRef<HTMLButtonElement>(null);
+  return (
+    <div
+      className="more"
+      onBlur={(event) => {
+        if (!event.currentTarget.contains(event.relatedTarget)) setOpen(false);
+      }}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" || !open) return;
+        event.stopPropagation();
+        setOpen(false);
+        button.current?.focus();
+      }}
+    >
+      <button
+        ref={button}
+        type="button"
+        className="button more-button"
+        aria-label={t("bar.more")}
+        aria-expanded={open}
+        aria-controls={id}
+        onClick={() => setOpen(!open)}
+      >
+        <Icon name="more" />
+      </button>
+      <div id={id} className="more-items" data-open={open} onClick={() => setOpen(false)}>
+        {children}
+      </div>
+    </div>
   );
 }
 
@@ -160,7 +195,7 @@ function Name({ document }: { document: ReturnType<typeof useEditor>["document"]
   return (
     <span className="bar-name" title={dirty ? t("bar.unsaved") : name}>
       {name}
-      {dirty && <span aria-label={t("bar.unsaved")}> ●</span>}
+      {dirty && <span role="img" aria-label={t("bar.unsaved")}> ●</span>}
     </span>
   );
 }

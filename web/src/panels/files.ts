@@ -1,14 +1,13 @@
-// Saving the graph as a file of the browser's.
+// The graph as a file on the user's own computer.
 
 import { t } from "../i18n/t";
 import type { Editor } from "../state/editor";
 import { say } from "../state/ui";
 
-export function saveFile(editor: Editor): void {
+export function downloadGraph(editor: Editor): void {
   const name = `${editor.ui.getState().name || "graph"}.json`;
   download(new Blob([editor.text()], { type: "application/json" }), name);
-  editor.document.markSaved();
-  say(editor.ui, t("say.saved", { name }));
+  say(editor.ui, t("files.downloaded", { name }));
 }
 
 function download(content: Blob, name: string): void {

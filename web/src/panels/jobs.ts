@@ -1,26 +1,42 @@
 // Jobs as lists of the server's, asked for again whenever something may have changed.
 
-import { useCallback, useEffect, useState } from "react";
-import { useStore } from "zustand";
+import { useEffect, useRef } from "react";
 
-import type { JobStatus, JobSummary } from "../protocol/shapes";
 import { useEditor } from "../state/context";
-import { say } from "../state/ui";
 
-/** The jobs, and a way to ask for them again. */
-export function useJobs(status: readonly JobStatus[], limit: number): readonly [readonly JobSummary[], () => void] {
-  const { api, runtime, server, ui } = useEditor();
-  const [jobs, setJobs] = useState<readonly JobSummary[]>([]);
-  const remaining = useStore(server, ({ queueRemaining }) => queueRemaining);
-  const wanted = status.join(",");
-  const ask = useCallback(() => {
-    const states = wanted.split(",") as JobStatus[];
-    api.jobs({ status: states, limit, order: "desc" }).then(
-      (page) => setJobs(page.jobs),
-      (error: unknown) => say(ui, error instanceof Error ? error.message : String(error), true),
-    );
-  }, [api, ui, wanted, limit]);
-  useEffect(ask, [ask, remaining]);
-  useEffect(() => runtime.subscribe(ask), [runtime, ask]);
-  return [jobs, ask];
+const PAUSE = 200; // milliseconds between two askings
+
+/** Calls the listener when jobs come, begin, end, or change their places: at once, and then not more
+ * often than a few times a second. */
+export function useChanges(listener: () => void): void {
+  const { connection, runtime } = useEditor();
+  const latest = useRef(listener);
+  useEffect(() => {
+    latest.current = listener;
+  });
+  useEffect(() => {
+    let waiting: ReturnType<typeof setTimeout> | undefined;
+    let told = 0;
+    const tell = (): void => {
+      waiting ??= setTimeout(
+        () => {
+          waiting = undefined;
+          told = Date.now();
+          latest.current();
+        },
+        Math.max(0, told + PAUSE - Date.now()),
+      );
+    };
+    const ends = [
+      runtime.subscribe(tell),
+      connection.subscribe((event) => {
+        const open = event.kind === "state" && event.state.kind === "open";
+        if (open || (event.kind === "server" && event.message.type === "status")) tell();
+      }),
+    ];
+    return () => {
+      clearTimeout(waiting);
+      for (const end of ends) end();
+    };
+  }, [connection, runtime]);
 }

@@ -2,92 +2,14 @@
 
 import { useEffect } from "react";
 
-import {
-  copySelected, duplicateSelected, groupSelected, pasteText, removeSelected, selectAll, take, toggleSelectedLook,
-  toggleSelectedMode,
-} from "../state/actions";
+import type { Point } from "../doc/graph";
+import { copySelected, pasteText, take } from "../state/actions";
 import { useEditor } from "../state/context";
 import type { Editor } from "../state/editor";
-import { NOTHING } from "../state/ui";
-import { saveFile } from "./files";
-
-interface Key {
-  /** "Ctrl+Shift+Z"; Ctrl stands for Cmd as well. */
-  readonly keys: readonly string[];
-  readonly words: string;
-  readonly act: (editor: Editor) => void;
-  /** It works in fields, too. */
-  readonly anywhere?: boolean;
-}
-
-export const KEYS: readonly Key[] = [
-  { keys: ["Ctrl+Enter"], words: "Run the graph", act: (editor) => void editor.run(), anywhere: true },
-  { keys: ["Ctrl+Shift+Enter"], words: "Run it before all that waits", act: (editor) => void editor.run(true), anywhere: true },
-  { keys: ["Ctrl+Alt+Enter"], words: "Cancel the run", act: (editor) => void editor.cancel(), anywhere: true },
-  { keys: ["Tab", "Shift+A"], words: "Add a node", act: (editor) => openPalette(editor) },
-  { keys: ["Ctrl+Z"], words: "Undo", act: ({ document }) => document.undo() },
-  { keys: ["Ctrl+Shift+Z", "Ctrl+Y"], words: "Redo", act: ({ document }) => document.redo() },
-  { keys: ["Delete", "Backspace"], words: "Delete what is selected", act: removeSelected },
-  { keys: ["Ctrl+A"], words: "Select all", act: selectAll },
-  { keys: ["Ctrl+D"], words: "Duplicate", act: duplicateSelected },
-  { keys: ["Ctrl+M"], words: "Mute: it does not run", act: (editor) => toggleSelectedMode(editor, "muted") },
-  { keys: ["Ctrl+B"], words: "Bypass: what comes in goes on", act: (editor) => toggleSelectedMode(editor, "bypassed") },
-  { keys: ["Alt+C"], words: "Collapse", act: (editor) => toggleSelectedLook(editor, "collapsed") },
-  { keys: ["P"], words: "Pin: it cannot be moved", act: (editor) => toggleSelectedLook(editor, "pinned") },
-  { keys: ["Ctrl+G"], words: "Group", act: groupSelected },
-  { keys: ["Ctrl+S"], words: "Save as a file", act: saveFile, anywhere: true },
-  { keys: ["Ctrl+O"], words: "Open a file", act: () => document.getElementById("open-file")?.click(), anywhere: true },
-  { keys: ["."], words: "Show what is selected, or all", act: fitSelected },
-  { keys: ["Q"], words: "Queue", act: ({ ui }) => ui.setState(({ panel }) => ({ panel: panel === "queue" ? null : "queue" })) },
-  { keys: ["R"], words: "Ask the server for its nodes and models again", act: ({ server }) => void server.getState().refresh() },
-  { keys: ["?"], words: "This list", act: ({ ui }) => ui.setState({ keys: true }) },
-  { keys: ["Escape"], words: "Close, or select nothing", act: escape },
-];
-
-/** What the mouse and the clipboard do, for the list. */
-export const GESTURES: readonly (readonly [string, string])[] = [
-  ["Ctrl+C, Ctrl+V", "Copy, paste"],
-  ["Ctrl+Shift+V", "Paste with the cables that come in"],
-  ["Ctrl+↑, Ctrl+↓", "In a text: more or less weight"],
-  ["Shift+drag", "Select all in a box"],
-  ["Double click on a cable", "Bend it"],
-  ["Cable to empty space", "Nodes that it may go to"],
-  ["Node onto a cable", "Insert it there"],
-  ["Enter on a port, then on another", "Lay a cable"],
-];
-
-function fitSelected({ ui, canvas }: Editor): void {
-  const { nodes } = ui.getState();
-  canvas?.fit(nodes.size ? [...nodes] : undefined);
-}
-
-function escape({ ui }: Editor): void {
-  const { palette, panel, nodes, groups } = ui.getState();
-  if (palette) ui.setState({ palette: null });
-  else if (nodes.size || groups.size) ui.setState({ nodes: NOTHING, groups: NOTHING, cables: NOTHING });
-  else if (panel) ui.setState({ panel: null });
-}
-
-/** The search for a node, in the middle of the page. */
-export function openPalette(editor: Editor): void {
-  const at = { x: innerWidth / 2, y: innerHeight / 3 };
-  const position = editor.canvas?.toGraph(at) ?? { x: 0, y: 0 };
-  const rounded = { x: Math.round(position.x), y: Math.round(position.y) };
-  editor.ui.setState({ palette: { at: { x: at.x - 160, y: at.y - 80 }, position: rounded, drawn: null } });
-}
-
-/** A key as the list has it. */
-export function keyOf({ key, ctrlKey, metaKey, altKey, shiftKey, code }: KeyboardEvent): string {
-  const letter = altKey && /^Key[A-Z]$/.test(code) ? code.slice(3) : key;
-  const name = letter.length === 1 ? letter.toUpperCase() : letter;
-  const sign = letter.length === 1 && !/[a-z0-9]/i.test(letter);
-  return [
-    ...(ctrlKey || metaKey ? ["Ctrl"] : []),
-    ...(altKey ? ["Alt"] : []),
-    ...(shiftKey && !sign ? ["Shift"] : []),
-    name,
-  ].join("+");
-}
+import { removeWithContents } from "../state/organising";
+import type { Command } from "./commands";
+import { applies, holders } from "./commands";
+import { keyOf } from "./keynames";
 
 function inField(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
@@ -99,49 +21,83 @@ function free(target: EventTarget | null, key: string): boolean {
   return true;
 }
 
+/** The command that a key is for, where the focus is. */
+function commandFor(editor: Editor, event: KeyboardEvent): Command | undefined {
+  const name = keyOf(event);
+  if (!free(event.target, name)) return undefined;
+  const found = holders(name, editor.ui.getState().keymap).filter((each) => applies(each, editor));
+  return found.find(({ when }) => when === "anywhere" || !inField(event.target));
+}
+
 export function useShortcuts(): void {
   const editor = useEditor();
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
-      if (document.querySelector("dialog[open]")) return;
-      const name = keyOf(event);
-      const key = KEYS.find(({ keys }) => keys.includes(name));
-      if (!key || (inField(event.target) && !key.anywhere) || !free(event.target, name)) return;
+      if (event.defaultPrevented || inDialog()) return;
+      const command = commandFor(editor, event);
+      if (!command) return;
       event.preventDefault();
-      key.act(editor);
+      command.act(editor);
+    };
+    /** Arrows on a node are the table's: the canvas would move it whatever else is held. So is Enter
+     * with Ctrl, which would select it no longer. */
+    const onNodeKey = (event: KeyboardEvent): void => {
+      const { target } = event;
+      const held = event.ctrlKey || event.altKey || event.metaKey;
+      const ours = event.key.startsWith("Arrow") || (event.key === "Enter" && held);
+      if (!ours || !(target instanceof Element) || inField(target)) return;
+      const onNode = target.matches(".react-flow__node, .react-flow__nodesselection-rect");
+      if (!onNode && !(held && target.closest(".react-flow__node"))) return;
+      onKeyDown(event);
+      event.stopPropagation();
     };
     const onCopy = (event: ClipboardEvent): void => {
-      const text = inField(event.target) || hasSelectedText() ? null : copySelected(editor);
+      const elsewhere = inField(event.target) || hasSelectedText() || inDialog();
+      const text = elsewhere ? null : copySelected(editor);
       if (text === null) return;
       event.preventDefault();
       event.clipboardData?.setData("text/plain", text);
-      if (event.type === "cut") removeSelected(editor);
+      if (event.type === "cut") removeWithContents(editor);
     };
     let shift = false;
+    /** Where the pointer is on the canvas: what is pasted comes to lie there. */
+    let pointed: Point | null = null;
+    const notePointer = (event: PointerEvent): void => {
+      const over = event.pointerType === "mouse" && event.target instanceof Element && event.target.closest(".canvas");
+      pointed = over ? { x: event.clientX, y: event.clientY } : null;
+    };
     const noteShift = (event: KeyboardEvent): void => {
       shift = event.shiftKey;
     };
     const onPaste = (event: ClipboardEvent): void => {
-      if (inField(event.target)) return;
+      if (inField(event.target) || inDialog()) return;
       const [file] = event.clipboardData?.files ?? [];
       const view = editor.canvas?.view() ?? { x: 0, y: 0, width: 0, height: 0 };
       if (file) void take(editor, file, { x: view.x + view.width / 3, y: view.y + view.height / 3 });
-      else pasteText(editor, event.clipboardData?.getData("text/plain") ?? "", shift);
+      else pasteText(editor, event.clipboardData?.getData("text/plain") ?? "", shift, pointed && (editor.canvas?.toGraph(pointed) ?? null));
       event.preventDefault();
     };
     addEventListener("keydown", onKeyDown);
+    addEventListener("keydown", onNodeKey, true);
     addEventListener("keydown", noteShift);
+    addEventListener("pointermove", notePointer, { passive: true });
     addEventListener("copy", onCopy);
     addEventListener("cut", onCopy);
     addEventListener("paste", onPaste);
     return () => {
       removeEventListener("keydown", onKeyDown);
+      removeEventListener("keydown", onNodeKey, true);
       removeEventListener("keydown", noteShift);
+      removeEventListener("pointermove", notePointer);
       removeEventListener("copy", onCopy);
       removeEventListener("cut", onCopy);
       removeEventListener("paste", onPaste);
     };
   }, [editor]);
+}
+
+function inDialog(): boolean {
+  return document.querySelector("dialog[open]") !== null;
 }
 
 function hasSelectedText(): boolean {

@@ -1,10 +1,11 @@
 // The server over HTTP (docs/server.md), typed. Every method throws ApiError where the server
 // refuses, and Unreachable where there is no answer.
 
+import type { Example } from "../doc/examples";
 import type { Json, JsonObject } from "../doc/json";
 import { asList, asObject, asText, formatJson, isObject, parseJson } from "../doc/json";
 import type {
-  Fault, Faults, FileRef, JobDetails, JobPage, JobQuery, PluginInfo, QueueState, Submission, Submitted, UserFile,
+  Fault, Faults, FileRef, FileVersion, JobDetails, JobPage, JobQuery, PluginInfo, QueueState, Submission, Submitted, UserFile,
   ViewOptions,
 } from "./shapes";
 
@@ -79,6 +80,7 @@ export class Api {
       q: query.q,
       limit: query.limit,
       offset: query.offset,
+      sort_by: query.sort,
       sort_order: query.order,
     };
     return (await this.get(`/jobs${search(parameters)}`)) as unknown as JobPage;
@@ -128,9 +130,14 @@ export class Api {
     return this.object(`/history${search({ max_items: limit, offset })}`);
   }
 
-  /** Names of the example workflows. */
-  async templates(): Promise<readonly string[]> {
-    return asList(await this.get("/templates")).map((name) => asText(name));
+  /** The example workflows, by group. */
+  async templates(): Promise<readonly Example[]> {
+    return (await this.get("/templates")) as unknown as Example[];
+  }
+
+  /** The address of an example's small picture, for <img>. */
+  templatePicture(name: string): string {
+    return `${this.base}/api/templates/${encodeURIComponent(name)}/picture`;
   }
 
   /** An example workflow, as openData takes it. */
@@ -145,15 +152,15 @@ export class Api {
   // -- pictures -------------------------------------------------------------------------------
 
   /** The address of a file of the server's, for <img>. */
-  viewUrl(file: FileRef, { preview, channel }: ViewOptions = {}): string {
+  viewUrl(file: FileRef, { preview, channel, size }: ViewOptions = {}): string {
     const { filename, subfolder, type } = file;
-    return `${this.base}/api/view${search({ filename, subfolder, type, preview, channel })}`;
+    return `${this.base}/api/view${search({ filename, subfolder, type, preview, channel, size })}`;
   }
 
   /** A file of the server's. */
-  async view(file: FileRef): Promise<Blob> {
+  async view(file: FileRef, { preview, channel }: ViewOptions = {}): Promise<Blob> {
     const { filename, subfolder, type } = file;
-    return (await this.ask("GET", `/view${search({ filename, subfolder, type })}`)).blob();
+    return (await this.ask("GET", `/view${search({ filename, subfolder, type, preview, channel })}`)).blob();
   }
 
   /** Sends a picture to the input folder (or another); what it is called there. */
@@ -211,28 +218,62 @@ export class Api {
 
   /** The text of a file; null if it is not there. */
   async readUserFile(path: string): Promise<string | null> {
+    return (await this.openUserFile(path))?.text ?? null;
+  }
+
+  /** The same with the etag of this content. */
+  async openUserFile(path: string): Promise<{ readonly text: string; readonly etag: string } | null> {
     try {
-      return await (await this.ask("GET", `/userdata/${encodeURIComponent(path)}`)).text();
+      const answer = await this.ask("GET", `/userdata/${encodeURIComponent(path)}`);
+      return { text: await answer.text(), etag: (answer.headers.get("ETag") ?? "").replaceAll('"', "") };
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) return null;
       throw error;
     }
   }
 
-  /** Writes a file, whole or not at all. ApiError 409 if it is there and may not be replaced. */
-  async writeUserFile(path: string, content: string, overwrite = true): Promise<UserFile> {
+  /** Writes a file, whole or not at all. ApiError 409 if it is there and may not be replaced; 412 if
+   * it is another than the one with the etag `match`. */
+  async writeUserFile(path: string, content: string, overwrite = true, match?: string): Promise<UserFile> {
     const query = search({ overwrite: String(overwrite), full_info: "true" });
-    const answer = await this.ask("POST", `/userdata/${encodeURIComponent(path)}${query}`, content);
+    const address = `/userdata/${encodeURIComponent(path)}${query}`;
+    return this.written(await this.ask("POST", address, content, ifMatch(match)));
+  }
+
+  async deleteUserFile(path: string, match?: string): Promise<void> {
+    await this.ask("DELETE", `/userdata/${encodeURIComponent(path)}`, undefined, ifMatch(match));
+  }
+
+  /** Its versions go with it. */
+  async moveUserFile(from: string, to: string, overwrite = false): Promise<UserFile> {
+    const query = search({ overwrite: String(overwrite), full_info: "true" });
+    const address = `/userdata/${encodeURIComponent(from)}/move/${encodeURIComponent(to)}${query}`;
+    return this.written(await this.ask("POST", address));
+  }
+
+  /** What a file of the folder workflows held before, the newest first. */
+  async versions(path: string): Promise<readonly FileVersion[]> {
+    return (await this.get(`/userdata/${encodeURIComponent(path)}/versions`)) as unknown as FileVersion[];
+  }
+
+  async readVersion(path: string, version: string): Promise<string> {
+    const address = `/userdata/${encodeURIComponent(path)}/versions/${encodeURIComponent(version)}`;
+    return (await this.ask("GET", address)).text();
+  }
+
+  /** Writes an earlier content once more; what is there now becomes a version. */
+  async restoreVersion(path: string, version: string, match?: string): Promise<UserFile> {
+    const address = `/userdata/${encodeURIComponent(path)}/versions/${encodeURIComponent(version)}/restore`;
+    return this.written(await this.ask("POST", `${address}?full_info=true`, undefined, ifMatch(match)));
+  }
+
+  /** Files that were deleted and can be restored, the newest first; the etag is their last version. */
+  async deletedUserFiles(folder: string): Promise<readonly UserFile[]> {
+    return (await this.get(`/v2/userdata/deleted${search({ path: folder })}`)) as unknown as UserFile[];
+  }
+
+  private async written(answer: Response): Promise<UserFile> {
     return parseJson(await answer.text()) as unknown as UserFile;
-  }
-
-  async deleteUserFile(path: string): Promise<void> {
-    await this.ask("DELETE", `/userdata/${encodeURIComponent(path)}`);
-  }
-
-  async moveUserFile(from: string, to: string, overwrite = false): Promise<void> {
-    const query = search({ overwrite: String(overwrite) });
-    await this.ask("POST", `/userdata/${encodeURIComponent(from)}/move/${encodeURIComponent(to)}${query}`);
   }
 
   settings(): Promise<JsonObject> {
@@ -254,13 +295,17 @@ export class Api {
   }
 
   private async post(path: string, data?: JsonObject): Promise<Json> {
-    const answer = await this.ask("POST", path, data === undefined ? undefined : formatJson(data), true);
+    const answer = data === undefined ? await this.ask("POST", path) : await this.ask("POST", path, formatJson(data), JSON_BODY);
     const text = await answer.text();
     return text ? parseJson(text) : null;
   }
 
-  private async ask(method: string, path: string, body?: BodyInit, json = false): Promise<Response> {
-    const headers = json && body !== undefined ? { "Content-Type": "application/json" } : {};
+  private async ask(
+    method: string,
+    path: string,
+    body?: BodyInit,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Response> {
     const init = { method, headers, ...(body === undefined ? {} : { body }) };
     let answer: Response;
     try {
@@ -271,6 +316,12 @@ export class Api {
     if (answer.ok) return answer;
     throw await refusalOf(answer);
   }
+}
+
+const JSON_BODY = { "Content-Type": "application/json" };
+
+function ifMatch(etag: string | undefined): Record<string, string> {
+  return etag === undefined ? {} : { "If-Match": `"${etag}"` };
 }
 
 function bodyOf(given: Submission): JsonObject {

@@ -3,6 +3,7 @@
 
 import type { Json, JsonObject } from "../doc/json";
 import { asObject, asText, isObject, parseJson } from "../doc/json";
+import type { FileRef } from "./shapes";
 
 export type RunState = "pending" | "running" | "finished" | "error";
 
@@ -34,6 +35,16 @@ export interface JobMessages {
     readonly node: string;
     readonly display_node: string;
     readonly output: JsonObject | null;
+  };
+  figures: {
+    readonly prompt_id: string;
+    readonly node: string;
+    readonly display_node: string;
+    readonly step: number;
+    readonly total: number;
+    readonly figures: Readonly<Record<string, number>>;
+    /** A picture of how far the node is. */
+    readonly sample: FileRef | null;
   };
   execution_success: { readonly prompt_id: string; readonly timestamp: number };
   execution_error: {
@@ -75,7 +86,7 @@ export type ServerMessage =
   | { readonly type: "other"; readonly name: string; readonly data: JsonObject };
 
 const JOB_TYPES: ReadonlySet<string> = new Set<JobMessageType>([
-  "execution_start", "execution_cached", "progress_state", "executing", "progress", "executed",
+  "execution_start", "execution_cached", "progress_state", "executing", "progress", "figures", "executed",
   "execution_success", "execution_error", "execution_interrupted",
 ]);
 

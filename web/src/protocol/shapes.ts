@@ -49,6 +49,7 @@ export interface JobSummary {
   readonly execution_end_time: number | null;
   readonly execution_error: JsonObject | null;
   readonly outputs_count: number;
+  readonly previewable_outputs_count: number;
   readonly preview_output: (FileRef & { readonly nodeId: string; readonly mediaType: string }) | null;
   readonly workflow_id: string | null;
 }
@@ -69,6 +70,8 @@ export interface JobQuery {
   readonly limit?: number;
   readonly offset?: number;
   readonly order?: "asc" | "desc";
+  /** priority: as they wait in the queue. */
+  readonly sort?: "created_at" | "execution_duration" | "priority";
 }
 
 export interface QueueState {
@@ -77,8 +80,17 @@ export interface QueueState {
   readonly pending: number;
 }
 
+/** modified: in seconds. etag: another one for each content that the file has had. */
 export interface UserFile {
   readonly path: string;
+  readonly size: number;
+  readonly modified: number;
+  readonly etag: string;
+}
+
+/** What a file held before. modified: when it was written, in seconds. */
+export interface FileVersion {
+  readonly version: string;
   readonly size: number;
   readonly modified: number;
 }
@@ -90,10 +102,14 @@ export interface PluginInfo {
   readonly state: string;
   readonly nodes: readonly string[];
   readonly reason?: string;
+  /** Scripts that extend the page. */
+  readonly web?: readonly string[];
 }
 
-/** Options of a picture's address. preview: smaller, in another format, as "webp;80". */
+/** Options of a picture's address. preview: in another format, as "webp;80". size: pixels of the longer
+ * side, at most. */
 export interface ViewOptions {
   readonly preview?: string;
+  readonly size?: number;
   readonly channel?: "rgba" | "rgb" | "a";
 }

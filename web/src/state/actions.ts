@@ -5,18 +5,18 @@ import { clipText, copy, duplicate, paste, readClip } from "../doc/clipboard";
 import type { Drawn } from "../doc/connect";
 import { attach, connect, disconnect, fittingTypes } from "../doc/connect";
 import {
-  addGroup, addNode, removeGroups, removeNodes, setLook, setSeedMode, setValue, toggleMode,
+  addNode, removeGroups, removeNodes, setLook, setSeedMode, setValue, toggleMode,
 } from "../doc/edit";
-import type { Bounds, InputRef, Mode, NodeId, Point, SeedMode, Source } from "../doc/graph";
+import type { InputRef, Mode, NodeId, Point, SeedMode, Source } from "../doc/graph";
 import type { Json } from "../doc/json";
-import { layoutNode } from "../doc/layout";
 import { arranged } from "../doc/open";
 import { readTexts } from "../doc/pictures";
+import { uploadPort } from "../doc/uploads";
 import { t } from "../i18n/t";
+import { chosenNodes } from "./chosen";
 import type { Editor } from "./editor";
 import { NOTHING, say, select } from "./ui";
 
-const MARGIN = 24;
 const RECENT = 12;
 
 /** "5:samples" names the cable that ends there. */
@@ -59,7 +59,11 @@ export function setSeed(editor: Editor, node: NodeId, input: string, mode: SeedM
 /** Takes the seed of the last run and keeps it. */
 export function keepLastSeed(editor: Editor, node: NodeId, input: string): void {
   const seed = editor.lastSeed(node, input);
-  if (seed === null) return;
+  if (seed !== null) keepSeed(editor, node, input, seed);
+}
+
+/** Takes a seed and keeps it. */
+export function keepSeed(editor: Editor, node: NodeId, input: string, seed: number | bigint): void {
   editor.document.apply(t("do.seed"), (graph) =>
     setSeedMode(setValue(graph, node, input, seed), node, input, "fixed"),
   );
@@ -82,12 +86,12 @@ export function removeSelected(editor: Editor): void {
 
 export function toggleSelectedMode(editor: Editor, mode: Exclude<Mode, "normal">): void {
   const label = t(mode === "muted" ? "do.mute" : "do.bypass");
-  editor.document.apply(label, (graph) => toggleMode(graph, editor.ui.getState().nodes, mode));
+  editor.document.apply(label, (graph) => toggleMode(graph, chosenNodes(editor), mode));
 }
 
 /** Collapses or pins what is selected, or ends that if all of it is so. */
 export function toggleSelectedLook(editor: Editor, name: "collapsed" | "pinned"): void {
-  const { nodes } = editor.ui.getState();
+  const nodes = chosenNodes(editor);
   const all = [...nodes].every((id) => editor.graph.nodes.get(id)?.[name]);
   const label = t(name === "collapsed" ? "do.collapse" : "do.pin");
   editor.document.apply(label, (graph) => setLook(graph, nodes, { [name]: !all }));
@@ -97,34 +101,9 @@ export function selectAll({ graph, ui }: Editor): void {
   select(ui, graph.nodes.keys(), graph.groups.keys());
 }
 
-/** A frame around what is selected. */
-export function groupSelected(editor: Editor): void {
-  const bounds = boundsOf(editor, editor.ui.getState().nodes);
-  if (!bounds) return;
-  const frame = {
-    x: bounds.x - MARGIN,
-    y: bounds.y - 2 * MARGIN,
-    width: bounds.width + 2 * MARGIN,
-    height: bounds.height + 3 * MARGIN,
-  };
-  editor.document.apply(t("do.group"), (graph) => addGroup(graph, t("group.new"), frame).graph);
-}
-
-function boundsOf({ graph, catalogue }: Editor, ids: Iterable<NodeId>): Bounds | null {
-  const boxes = [...ids].flatMap((id) => {
-    const node = graph.nodes.get(id);
-    return node ? [{ ...node.position, ...layoutNode(node, catalogue) }] : [];
-  });
-  if (!boxes.length) return null;
-  const x = Math.min(...boxes.map((box) => box.x));
-  const y = Math.min(...boxes.map((box) => box.y));
-  const right = Math.max(...boxes.map((box) => box.x + box.width));
-  const bottom = Math.max(...boxes.map((box) => box.y + box.height));
-  return { x, y, width: right - x, height: bottom - y };
-}
-
 export function duplicateSelected(editor: Editor): void {
-  const { nodes, groups } = editor.ui.getState();
+  const { groups } = editor.ui.getState();
+  const nodes = chosenNodes(editor);
   editor.document.apply(t("do.duplicate"), (graph) => {
     const made = duplicate(graph, nodes, groups);
     queueMicrotask(() => select(editor.ui, made.nodes, made.groups));
@@ -134,23 +113,30 @@ export function duplicateSelected(editor: Editor): void {
 
 /** What is selected, as text for the clipboard; null if nothing is. */
 export function copySelected(editor: Editor): string | null {
-  const { nodes, groups } = editor.ui.getState();
+  const { groups } = editor.ui.getState();
+  const nodes = chosenNodes(editor);
   if (!nodes.size && !groups.size) return null;
   return clipText(copy(editor.graph, nodes, groups), editor.catalogue);
 }
 
-/** Pastes a text; whether there was something in it. outer: with cables from outside. */
-export function pasteText(editor: Editor, text: string, outer = false): boolean {
+/** Pastes a text; whether there was something in it. outer: with cables from outside. place: where, if
+ * it is not in the middle of what is seen. */
+export function pasteText(editor: Editor, text: string, outer = false, place: Point | null = null): boolean {
   const clip = readClip(text, editor.catalogue);
   if (!clip) return false;
   const view = editor.canvas?.view();
-  const at = view && { x: Math.round(view.x + view.width / 3), y: Math.round(view.y + view.height / 3) };
+  const middle = view && { x: view.x + view.width / 3, y: view.y + view.height / 3 };
+  const at = roundedPoint(place ?? middle);
   editor.document.apply(t("do.paste"), (graph) => {
     const made = paste(graph, clip, { ...(at ? { at } : {}), outer });
     queueMicrotask(() => select(editor.ui, made.nodes, made.groups));
     return made.graph;
   });
   return true;
+}
+
+function roundedPoint(point: Point | undefined): Point | undefined {
+  return point && { x: Math.round(point.x), y: Math.round(point.y) };
 }
 
 export function arrangeAll(editor: Editor): void {
@@ -162,7 +148,7 @@ export function arrangeAll(editor: Editor): void {
  * onto: the node it was dropped on. */
 export async function take(editor: Editor, file: File, position: Point, onto: NodeId | null = null): Promise<void> {
   const picture = file.type.startsWith("image/");
-  const port = onto === null ? null : uploadPort(editor, onto);
+  const port = onto === null ? null : uploadInput(editor, onto);
   if (onto !== null && port !== null && picture) return upload(editor, file, onto, port);
   const bytes = new Uint8Array(await file.arrayBuffer());
   if (picture && !(await carriesGraph(bytes))) return loadPicture(editor, file, position);
@@ -174,17 +160,15 @@ async function carriesGraph(bytes: Uint8Array): Promise<boolean> {
   return texts.has("workflow") || texts.has("prompt");
 }
 
-function uploadPort({ graph, catalogue }: Editor, id: NodeId): string | null {
-  const def = catalogue.get(graph.nodes.get(id)?.type ?? "");
-  const port = def?.inputs.find(({ widget }) => widget?.kind === "choice" && widget.upload);
-  return port?.name ?? null;
+function uploadInput({ graph, catalogue }: Editor, id: NodeId): string | null {
+  return uploadPort(catalogue.get(graph.nodes.get(id)?.type ?? ""))?.name ?? null;
 }
 
 async function loadPicture(editor: Editor, file: File, position: Point): Promise<void> {
   const def = editor.catalogue.get("LoadImage");
   if (!def) return;
   const id = add(editor, def, position);
-  const port = uploadPort(editor, id);
+  const port = uploadInput(editor, id);
   if (port !== null) await upload(editor, file, id, port);
 }
 

@@ -11,17 +11,26 @@ import { GraphDocument } from "../doc/history";
 import type { Json } from "../doc/json";
 import { formatJson } from "../doc/json";
 import { openBytes, openData, toRun } from "../doc/open";
-import { reseed } from "../doc/seed";
+import { leadingTo, runTo } from "../doc/partial";
+import { remembered, reseed, seedsOf } from "../doc/seed";
 import { t } from "../i18n/t";
 import { newId } from "../protocol/client";
 import type { Connection } from "../protocol/connection";
 import type { Api, Faults } from "../protocol/http";
 import { ApiError } from "../protocol/http";
 import type { Drafts } from "./drafts";
+import { Runs } from "./runs";
 import type { Runtime } from "./runtime";
+import { ServerDrafts } from "./server-drafts";
 import type { ServerStore } from "./server";
+import { Tabs } from "./tabs";
 import type { UiStore } from "./ui";
-import { NOTHING, say } from "./ui";
+import { say } from "./ui";
+
+/** Where the canvas is: how far it is moved, in pixels of the screen, and its zoom. */
+export interface Place extends Point {
+  readonly zoom: number;
+}
 
 /** What others ask of the canvas. Positions are the graph's. */
 export interface CanvasControl {
@@ -29,6 +38,13 @@ export interface CanvasControl {
   readonly fit: (ids?: readonly NodeId[], readable?: boolean) => void;
   readonly toGraph: (screen: Point) => Point;
   readonly view: () => Bounds;
+  /** What is seen of the graph, and to see it again. */
+  readonly place: () => Place;
+  readonly goTo: (place: Place) => void;
+  /** Brings a node into view, and gives it the focus. */
+  readonly show: (id: NodeId) => void;
+  /** Makes all larger, or smaller, about the middle of what is seen. */
+  readonly zoom: (by: number) => void;
 }
 
 export interface Parts {
@@ -53,11 +69,13 @@ export class Editor implements Parts {
   readonly ui: UiStore;
   readonly drafts: Drafts;
   readonly client: string;
+  readonly runs: Runs;
   private shownOn: CanvasControl | null = null;
-  private job: string | null = null;
+  /** The open graphs. */
+  readonly tabs: Tabs;
+  /** What is not saved, on the server as well. */
+  readonly serverDrafts: ServerDrafts;
   private keeping: ReturnType<typeof setTimeout> | undefined;
-  /** The seeds of the last run, by "node input". */
-  private readonly lastSeeds = new Map<string, number | bigint>();
 
   constructor(parts: Parts) {
     ({
@@ -69,9 +87,12 @@ export class Editor implements Parts {
       drafts: this.drafts,
       client: this.client,
     } = parts);
-    this.document.subscribe(({ reason }) => {
+    this.runs = new Runs(this.api, () => this.catalogue);
+    this.tabs = new Tabs(this);
+    this.serverDrafts = new ServerDrafts(this.api);
+    this.document.subscribe(() => {
       this.forgetGone();
-      if (reason !== "saved") this.keepSoon();
+      this.keepSoon();
     });
   }
 
@@ -93,15 +114,11 @@ export class Editor implements Parts {
     return this.server.getState().catalogue ?? new Map();
   }
 
-  /** Opens the draft of this tab, or else the first example. */
+  /** Opens the drafts of this page, or else the first example. */
   async begin(): Promise<void> {
-    const draft = await this.drafts.restore();
-    this.drafts.hold();
-    if (draft && (await this.open(new TextEncoder().encode(draft.text), draft.name, true))) {
-      if (draft.job !== null) this.follow(draft.job);
-      return;
-    }
-    await this.openTemplate(FIRST, true);
+    const drafts = await this.drafts.restore(newId);
+    for (const { tab } of drafts) this.serverDrafts.resume(tab);
+    if (!this.tabs.restore(drafts)) await this.openTemplate(FIRST, true);
   }
 
   // -- files ----------------------------------------------------------------------------------------
@@ -122,16 +139,7 @@ export class Editor implements Parts {
   private async show(read: () => Promise<Opened>, name: string, quiet = false): Promise<boolean> {
     try {
       const { graph, warnings } = await read();
-      this.runtime.clear();
-      this.job = null;
-      this.lastSeeds.clear();
-      this.ui.setState({ nodes: NOTHING, groups: NOTHING, cables: NOTHING, palette: null, name });
-      // As a step, so that a graph that was replaced by mistake is one undo away.
-      if (this.graph === EMPTY) this.document.reset(graph);
-      else this.document.apply(t("do.open"), () => graph);
-      this.document.markSaved();
-      this.document.seal();
-      this.canvas?.fit(undefined, true);
+      this.tabs.place(graph, name);
       const [first] = warnings;
       if (first !== undefined) say(this.ui, t("say.warnings", { count: warnings.length, name, first }), true);
       else if (!quiet) say(this.ui, t("say.opened", { name: name || t("app.name") }));
@@ -155,38 +163,77 @@ export class Editor implements Parts {
     this.keeping = setTimeout(() => void this.keep(), QUIET);
   }
 
-  /** Keeps the draft now. */
-  async keep(): Promise<void> {
-    clearTimeout(this.keeping);
-    if (this.server.getState().catalogue === null || this.graph === EMPTY) return;
-    await this.drafts.save({ name: this.ui.getState().name, text: this.text(), job: this.job });
+  /** Keeps the draft of an open graph now: of the one that is shown, or another. */
+  async keep(id: string = this.tabs.shown.id): Promise<void> {
+    if (id === this.tabs.shown.id) clearTimeout(this.keeping);
+    const draft = this.server.getState().catalogue === null ? null : this.tabs.draft(id);
+    if (!draft) return;
+    this.serverDrafts.keep(draft);
+    await this.drafts.save(draft);
+  }
+
+  /** An open graph is closed: its draft is not needed. */
+  async forget(tab: string): Promise<void> {
+    this.serverDrafts.forget(tab);
+    await this.drafts.remove(tab);
   }
 
   // -- runs -----------------------------------------------------------------------------------------
 
   /** Puts the graph into the queue, its seeds set anew as their modes have it. front: before others. */
   async run(front = false): Promise<void> {
-    const { graph, changed } = reseed(this.graph, this.catalogue);
+    this.reseed(null);
+    await this.submit({ front });
+  }
+
+  /** Runs what leads to some nodes, and nothing else: their pictures are there without the rest. */
+  async runTo(ids: Iterable<NodeId>): Promise<void> {
+    const parts = [...ids].map((id) => runTo(this.graph, id, this.catalogue));
+    const targets = [...new Set(parts.flatMap((part) => ("targets" in part ? part.targets : [])))];
+    const why = parts.find((part) => "why" in part)?.why ?? t("run.here.none");
+    if (!targets.length) return say(this.ui, why, true);
+    this.reseed(leadingTo(this.graph, targets));
+    await this.submit({ targets });
+  }
+
+  /** Sets the seeds for the next run: of all nodes, or only of those that run. */
+  private reseed(only: ReadonlySet<NodeId> | null): void {
+    const { graph } = reseed(this.graph, this.catalogue, undefined, only);
     this.document.apply(t("do.run"), () => graph, { merge: "run" });
-    for (const { node, input, after } of changed) this.lastSeeds.set(`${node} ${input}`, after);
-    const { prompt, workflow } = toRun(graph, this.catalogue);
-    const promptId = newId();
-    this.connection.expect(promptId);
-    try {
-      const { faults } = await this.api.submit({ prompt, workflow, promptId, clientId: this.client, front });
-      this.job = promptId;
-      this.runtime.submitted(promptId, faults);
-      void this.keep();
-    } catch (error) {
-      this.connection.unwatch(promptId);
-      if (!(error instanceof Error)) throw error;
-      this.refused(error);
+    const { seeds } = this.tabs.sheet;
+    for (const { node, input, seed } of seedsOf(graph, this.catalogue, only)) {
+      seeds.set(`${node} ${input}`, remembered(seeds.get(`${node} ${input}`) ?? [], seed));
     }
   }
 
-  private refused(error: Error): void {
+  /** Puts the graph into the queue as it stands. targets: run these nodes, and nothing else. quiet:
+   * where it is faulty, that is shown at the nodes alone. The id of the job; null: it was refused. */
+  async submit(
+    { front = false, targets, quiet = false }: { front?: boolean; targets?: readonly NodeId[]; quiet?: boolean } = {},
+  ): Promise<string | null> {
+    const { prompt, workflow } = toRun(this.graph, this.catalogue);
+    const { id } = this.tabs.sheet; // another graph may be shown when the answer comes
+    const promptId = newId();
+    this.connection.expect(promptId);
+    try {
+      const part = targets ? { targets } : {};
+      const { faults } = await this.api.submit({ prompt, workflow, promptId, clientId: this.client, front, ...part });
+      this.tabs.ran(id, promptId);
+      this.tabs.runtimeOf(id).submitted(promptId, faults);
+      void this.keep(id);
+      return promptId;
+    } catch (error) {
+      this.connection.unwatch(promptId);
+      if (!(error instanceof Error)) throw error;
+      this.refused(error, this.tabs.runtimeOf(id), quiet);
+      return null;
+    }
+  }
+
+  private refused(error: Error, runtime: Runtime, quiet: boolean): void {
     const faults: Faults = error instanceof ApiError ? error.faults : new Map();
-    this.runtime.setFaults(faults);
+    runtime.setFaults(faults);
+    if (faults.size && quiet) return;
     if (faults.size) return this.ui.setState({ panel: "errors" }); // it says all there is to say
     const details = error instanceof ApiError && error.details ? `: ${error.details}` : "";
     say(this.ui, `${error.message}${details}`, true);
@@ -210,19 +257,18 @@ export class Editor implements Parts {
     };
     const shown = this.runtime.shownJob?.id;
     if (shown !== undefined && alive(shown)) return shown;
-    return alive(this.job) ? this.job : null;
+    const { job } = this.tabs.sheet;
+    return alive(job) ? job : null;
   }
 
   /** The seed that the last run of this page used; null before the first. */
   lastSeed(node: NodeId, input: string): number | bigint | null {
-    return this.lastSeeds.get(`${node} ${input}`) ?? null;
+    return this.seedHistory(node, input)[0] ?? null;
   }
 
-  /** Hears of a job that was submitted before this page was loaded. */
-  private follow(id: string): void {
-    this.job = id;
-    this.runtime.submitted(id);
-    this.connection.watch(id, 0);
+  /** The seeds of the last runs of this page, the newest first. */
+  seedHistory(node: NodeId, input: string): readonly (number | bigint)[] {
+    return this.tabs.sheet.seeds.get(`${node} ${input}`) ?? [];
   }
 
   private forgetGone(): void {

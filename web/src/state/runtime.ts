@@ -1,9 +1,12 @@
 // What happens while graphs run, by node: never part of the document or its history. Each node has
 // its own listeners, so that a step of a sampler concerns one node on the canvas and no other.
 
+import type { CurvePoint } from "../doc/curve";
+import { addPoint } from "../doc/curve";
 import type { NodeId } from "../doc/graph";
 import type { JsonObject } from "../doc/json";
 import type { Fault, Faults } from "../protocol/http";
+import type { FileRef } from "../protocol/shapes";
 import type { JobMessage, JobMessages, NodeProgress, PictureFrame } from "../protocol/messages";
 
 export type NodeState = "idle" | "running" | "done" | "cached" | "error";
@@ -20,6 +23,21 @@ export interface NodeRun {
   /** What it showed in its last run, as {"images": [...]}. */
   readonly output: JsonObject | null;
   readonly preview: Preview | null;
+  /** What it measured while it learned, in the last run in which it did. */
+  readonly curve: Curve | null;
+}
+
+/** points: of the steps so far, of `total`. samples: pictures it drew on the way, the last ones. */
+export interface Curve {
+  readonly job: string;
+  readonly total: number;
+  readonly points: readonly CurvePoint[];
+  readonly samples: readonly Sample[];
+}
+
+export interface Sample {
+  readonly step: number;
+  readonly file: FileRef;
 }
 
 export interface Failure {
@@ -53,11 +71,14 @@ export const IDLE: NodeRun = {
   faults: [],
   output: null,
   preview: null,
+  curve: null,
 };
 
+const MOST_SAMPLES = 100;
+
 export class Runtime {
-  private readonly runs = new Map<NodeId, NodeRun>();
-  private readonly jobs = new Map<string, JobRun>();
+  private runs = new Map<NodeId, NodeRun>();
+  private jobs = new Map<string, JobRun>();
   private shown: string | null = null;
   private readonly nodeListeners = new Map<NodeId, Set<() => void>>();
   private readonly listeners = new Set<() => void>();
@@ -155,6 +176,8 @@ export class Runtime {
         return;
       case "progress":
         return; // progress_state says it as well, for all nodes
+      case "figures":
+        return this.measured(message.data);
       case "executed":
         return this.executed(message.data);
       case "execution_error":
@@ -181,6 +204,27 @@ export class Runtime {
     this.shown = null;
     for (const id of ids) this.tell(id);
     for (const listener of [...this.listeners]) listener();
+  }
+
+  /** Another document is shown: what is known of its runs and of this one's change places. */
+  exchange(other: Runtime): void {
+    const ids = new Set([...this.runs.keys(), ...other.runs.keys()]);
+    [this.runs, other.runs] = [other.runs, this.runs];
+    [this.jobs, other.jobs] = [other.jobs, this.jobs];
+    [this.shown, other.shown] = [other.shown, this.shown];
+    for (const id of ids) this.tell(id);
+    for (const listener of [...this.listeners]) listener();
+  }
+
+  /** Another one, of which nothing is known yet. */
+  blank(): Runtime {
+    return new Runtime(this.resolve);
+  }
+
+  /** The jobs that have not ended. */
+  unfinished(): readonly string[] {
+    const all = [...this.jobs.values()];
+    return all.filter(({ state }) => state === "pending" || state === "running").map(({ id }) => id);
   }
 
   private hearOfOther(message: JobMessage): void {
@@ -217,6 +261,16 @@ export class Runtime {
     const top = this.resolve(shown);
     const done = top === node && this.node(top).state === "running" ? { state: "done" as const } : {};
     this.set(top, { output, ...done });
+  }
+
+  private measured({ prompt_id: job, display_node: shown, step, total, figures, sample }: JobMessages["figures"]): void {
+    const id = this.resolve(shown);
+    const { curve } = this.node(id);
+    const { points, samples } = curve?.job === job ? curve : { points: [], samples: [] };
+    const point = Object.keys(figures).length ? addPoint(points, { step, figures }) : points;
+    const others = samples.filter((each) => each.step < step);
+    const drawn = sample ? [...others, { step, file: sample }].slice(-MOST_SAMPLES) : samples;
+    this.set(id, { curve: { job, total, points: point, samples: drawn } });
   }
 
   private failed(data: JobMessages["execution_error"]): void {

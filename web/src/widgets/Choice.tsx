@@ -8,7 +8,9 @@ import { createPortal } from "react-dom";
 import type { ChoiceWidget } from "../doc/catalogue";
 import type { NodeId } from "../doc/graph";
 import type { Json } from "../doc/json";
+import { nearNames } from "../doc/near";
 import { fuzzy } from "../doc/search";
+import { readPicture } from "../doc/uploads";
 import { valueRefusal } from "../doc/widgets";
 import { t } from "../i18n/t";
 import { upload } from "../state/actions";
@@ -16,6 +18,7 @@ import { useEditor } from "../state/context";
 import type { WidgetProps } from "./WidgetRow";
 
 const HEIGHT = 320; // of the list, as in canvas.css
+const SMALL = { preview: "webp;80", size: 96 };
 
 export function Choice({
   value,
@@ -26,6 +29,7 @@ export function Choice({
   node,
 }: WidgetProps<Json> & { widget: ChoiceWidget; node: NodeId }) {
   const editor = useEditor();
+  const { api } = editor;
   const button = useRef<HTMLButtonElement>(null);
   const file = useRef<HTMLInputElement>(null);
   const [place, setPlace] = useState<DOMRect | null>(null);
@@ -43,7 +47,7 @@ export function Choice({
         className="choice"
         aria-haspopup="listbox"
         aria-expanded={place !== null}
-        aria-label={`${label}: ${String(value)}`}
+        aria-label={wrong === null ? `${label}: ${String(value)}` : t("widget.missing", { label, value: String(value) })}
         aria-invalid={wrong !== null}
         title={wrong ?? String(value)}
         onClick={(event) => setPlace(event.currentTarget.getBoundingClientRect())}
@@ -80,6 +84,8 @@ export function Choice({
           label={label}
           options={widget.options}
           value={value}
+          missing={wrong !== null}
+          pictureOf={widget.upload ? (option) => api.viewUrl(readPicture(option), SMALL) : undefined}
           choose={(option) => {
             if (option !== undefined && option !== value) change(option);
             close();
@@ -91,15 +97,19 @@ export function Choice({
 }
 
 interface ListProps {
-  readonly place: DOMRect;
+  readonly place: Pick<DOMRect, "left" | "top" | "bottom" | "width">;
   readonly label: string;
   readonly options: readonly Json[];
   readonly value: Json;
+  /** Whether the value is none of the options: then those of near names are offered first. */
+  readonly missing?: boolean;
+  /** The address of an option's picture. */
+  readonly pictureOf?: ((option: string) => string) | undefined;
   /** undefined: none. */
   readonly choose: (option: Json | undefined) => void;
 }
 
-function List({ place, label, options, value, choose }: ListProps) {
+export function List({ place, label, options, value, missing = false, pictureOf, choose }: ListProps) {
   const id = useId();
   const [query, setQuery] = useState("");
   const found = filtered(options, query);
@@ -112,8 +122,11 @@ function List({ place, label, options, value, choose }: ListProps) {
       event.preventDefault();
       setAt((marked + by + found.length) % Math.max(1, found.length));
     }
+    const ends = ["Enter", "Escape", "Tab"].includes(event.key);
+    // Else the key would go on to the button, which gets the focus now, and open the list again.
+    if (ends) event.preventDefault();
     if (event.key === "Enter" && found.length) choose(found[marked]);
-    if (event.key === "Escape" || event.key === "Tab") choose(undefined);
+    else if (ends && event.key !== "Enter") choose(undefined);
   };
   const below = place.bottom + HEIGHT < innerHeight || place.top < HEIGHT;
   const width = Math.max(place.width, 220);
@@ -141,6 +154,7 @@ function List({ place, label, options, value, choose }: ListProps) {
           }}
           onKeyDown={onKeyDown}
         />
+        {missing && !query && <NotThere value={String(value)} options={options} choose={choose} />}
         <ul id={id} role="listbox" aria-label={label}>
           {found.map((option, index) => (
             <li
@@ -154,23 +168,40 @@ function List({ place, label, options, value, choose }: ListProps) {
               }}
               onClick={() => choose(option)}
             >
-              {String(option)}
+              {pictureOf && typeof option === "string" && <img src={pictureOf(option)} alt="" loading="lazy" />}
+              <span>{String(option)}</span>
             </li>
           ))}
-          {!found.length && <li className="list-none">{t("widget.nothing")}</li>}
         </ul>
+        {!found.length && <p className="list-none">{t("widget.nothing")}</p>}
       </div>
     </div>,
     document.body,
   );
 }
 
+function NotThere({ value, options, choose }: { value: string } & Pick<ListProps, "options" | "choose">) {
+  const near = nearNames(value, options.filter((option) => typeof option === "string"));
+  return (
+    <div className="list-missing" role="note">
+      <p>{t(near.length ? "widget.missing.near" : "widget.missing.none", { value })}</p>
+      {near.map((name) => (
+        <button key={name} type="button" onClick={() => choose(name)}>
+          {name}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+/** The options in which every word of the query is found, the best first. */
 function filtered(options: readonly Json[], query: string): readonly Json[] {
-  const word = query.trim().toLowerCase();
-  if (!word) return options;
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.length) return options;
   return options
-    .map((option) => ({ option, score: fuzzy(String(option), word)?.score ?? 0 }))
-    .filter(({ score }) => score > 0)
+    .map((option) => ({ option, scores: words.map((word) => fuzzy(String(option), word)?.score ?? 0) }))
+    .filter(({ scores }) => scores.every((score) => score > 0))
+    .map(({ option, scores }) => ({ option, score: scores.reduce((sum, score) => sum + score, 0) }))
     .sort((a, b) => b.score - a.score)
     .map(({ option }) => option);
 }

@@ -6,10 +6,17 @@ import type { NodeDef } from "../doc/catalogue";
 import type { GraphNode } from "../doc/graph";
 import type { Json } from "../doc/json";
 import { asList, asObject, asText } from "../doc/json";
+import { isViewer } from "../doc/partial";
+import { maskable, pictureOf } from "../doc/uploads";
 import { t } from "../i18n/t";
 import type { FileRef } from "../protocol/shapes";
 import { useEditor } from "../state/context";
 import type { NodeRun, Preview } from "../state/runtime";
+import { Training } from "./Training";
+import { MaskedPart, PaintButton } from "./PaintButton";
+import { PictureActions } from "./PictureActions";
+
+const SMALL = 512; // pixels of the longer side: the viewer shows it whole
 
 interface PictureProps {
   readonly node: GraphNode;
@@ -20,9 +27,12 @@ interface PictureProps {
 
 export function Picture({ node, def, run, title }: PictureProps) {
   const { api, ui, runtime } = useEditor();
+  if (run.curve) return <Training id={node.id} curve={run.curve} title={title} />;
   if (run.preview) return <Moving preview={run.preview} title={title} />;
   const made = filesOf(run);
-  const files = made.length ? made : named(node, def);
+  const named = pictureOf(node, def);
+  const files = made.length ? made : named ? [named] : [];
+  const paintable = !made.length && maskable(node, def) !== null;
   if (!files.length) return <div className="pictures-none" aria-hidden="true" />;
   return (
     <div className="pictures" data-count={Math.min(files.length, 9)}>
@@ -31,11 +41,26 @@ export function Picture({ node, def, run, title }: PictureProps) {
           key={`${file.subfolder}/${file.filename}`}
           type="button"
           className="nodrag"
-          onClick={() => ui.setState({ shown: { file, job: made.length ? (runtime.shownJob?.id ?? null) : null } })}
+          onClick={() => {
+            const job = made.length ? (runtime.shownJob?.id ?? null) : null;
+            const among = files.map((each) => ({ file: each, job, node: node.id }));
+            ui.setState({ shown: { file, job, node: node.id, among } });
+          }}
         >
-          <img src={api.viewUrl(file, { preview: "webp;85" })} alt={t("node.picture", { title })} draggable={false} />
+          {paintable && <MaskedPart file={file} />}
+          <img
+            key={`${file.type} ${file.subfolder} ${file.filename}`}
+            src={api.viewUrl(file, { preview: "webp;85", size: SMALL })}
+            alt={t("node.picture", { title })}
+            draggable={false}
+            onError={(event) => {
+              event.currentTarget.hidden = true; // the file is gone, which the node's widget says
+            }}
+          />
         </button>
       ))}
+      <PictureActions node={node.id} title={title} file={made[0] ?? null} viewer={isViewer(def)} />
+      {paintable && <PaintButton node={node.id} title={title} />}
     </div>
   );
 }
@@ -61,13 +86,4 @@ export function fileOf(data: Json): FileRef {
 
 function filesOf({ output }: NodeRun): FileRef[] {
   return asList(output?.["images"]).map(fileOf);
-}
-
-function named(node: GraphNode, def: NodeDef | undefined): FileRef[] {
-  const port = def?.inputs.find(({ widget }) => widget?.kind === "choice" && widget.upload);
-  const value = port && (node.values[port.name] ?? port.widget?.initial);
-  if (typeof value !== "string" || !value) return [];
-  const [path = "", type = "input"] = value.split(/ \[(\w+)\]$/);
-  const at = path.lastIndexOf("/");
-  return [{ filename: path.slice(at + 1), subfolder: at < 0 ? "" : path.slice(0, at), type }];
 }

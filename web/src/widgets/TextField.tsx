@@ -1,18 +1,22 @@
-// A text: one line, or as many as there are, with Ctrl+Up and Ctrl+Down for weights.
+// A text: one line, or as many as there are, with Ctrl+Up and Ctrl+Down for weights and a window of
+// its own for long ones.
 
 import type { KeyboardEvent } from "react";
-import { useLayoutEffect, useRef } from "react";
+import { Suspense, lazy, useLayoutEffect, useRef, useState } from "react";
 
 import type { TextWidget } from "../doc/catalogue";
-import type { Selected } from "../doc/weights";
-import { reweigh } from "../doc/weights";
+import { t } from "../i18n/t";
+import { weighedBy } from "./weighing";
+import type { Weighed } from "./weighing";
 import type { WidgetProps } from "./WidgetRow";
 
-const STEP = 0.1;
+const TextWindow = lazy(() => import("./TextWindow"));
 
 export function TextField({ value, change, label, name, widget }: WidgetProps<string> & { widget: TextWidget }) {
   const area = useRef<HTMLTextAreaElement>(null);
-  const selection = useRef<Selected | null>(null);
+  const opener = useRef<HTMLButtonElement>(null);
+  const selection = useRef<Weighed | null>(null);
+  const [large, setLarge] = useState<readonly [number, number] | null>(null); // what is selected in it
   useLayoutEffect(() => {
     const { current } = selection;
     if (current?.text !== value) return;
@@ -36,18 +40,28 @@ export function TextField({ value, change, label, name, widget }: WidgetProps<st
     );
   }
   const weigh = (event: KeyboardEvent<HTMLTextAreaElement>): void => {
-    const by = event.key === "ArrowUp" ? STEP : event.key === "ArrowDown" ? -STEP : 0;
-    if (!by || !(event.ctrlKey || event.metaKey)) return;
-    event.preventDefault();
-    const { selectionStart: start, selectionEnd: end } = event.currentTarget;
-    const made = reweigh({ text: value, start, end }, by);
-    if (made.text === value) return;
+    const made = weighedBy(event, value);
+    if (!made) return;
     selection.current = made;
     change(made.text);
   };
+  const close = (): void => {
+    setLarge(null);
+    opener.current?.focus();
+  };
   return (
-    <label className="text">
+    <div className="text">
       <span className="widget-name">{name}</span>
+      <button
+        ref={opener}
+        type="button"
+        className="text-large"
+        aria-label={t("text.large", { name: label })}
+        title={t("text.large", { name: label })}
+        onClick={() => setLarge([area.current?.selectionStart ?? 0, area.current?.selectionEnd ?? 0])}
+      >
+        ⤢
+      </button>
       <textarea
         ref={area}
         className="nowheel"
@@ -58,6 +72,18 @@ export function TextField({ value, change, label, name, widget }: WidgetProps<st
         onChange={(event) => change(event.target.value)}
         onKeyDown={weigh}
       />
-    </label>
+      {large && (
+        <Suspense>
+          <TextWindow
+            value={value}
+            change={change}
+            label={label}
+            placeholder={widget.placeholder}
+            selected={large}
+            close={close}
+          />
+        </Suspense>
+      )}
+    </div>
   );
 }

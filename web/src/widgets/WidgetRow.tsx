@@ -1,12 +1,17 @@
 // The widget of an input, by its kind. What it holds is in the document alone, since the canvas may
 // unmount it at any time.
 
+import "./widgets.css";
+
 import { memo } from "react";
 
 import type { InputPort } from "../doc/catalogue";
 import type { GraphNode } from "../doc/graph";
 import type { Json } from "../doc/json";
 import { isSeed, valueOf } from "../doc/widgets";
+import { ExtensionWidget } from "../ext/ExtensionWidget";
+import { useExtensions } from "../ext/context";
+import { widgetFor } from "../ext/registry";
 import { t } from "../i18n/t";
 import { setWidget } from "../state/actions";
 import { useEditor } from "../state/context";
@@ -35,6 +40,7 @@ export const WidgetRow = memo(function WidgetRow({
   title: string;
 }) {
   const editor = useEditor();
+  const own = widgetFor(useExtensions(), node.type, port);
   if (Object.hasOwn(node.links, port.name)) {
     return (
       <div className="widget widget-linked">
@@ -51,7 +57,11 @@ export const WidgetRow = memo(function WidgetRow({
   };
   return (
     <div className="widget nodrag" title={port.tooltip} data-kind={port.widget?.kind}>
-      <Field node={node} port={port} value={value} shared={shared} />
+      {own ? (
+        <ExtensionWidget entry={own} port={port} node={node.id} value={value} {...shared} />
+      ) : (
+        <Field node={node} port={port} value={value} shared={shared} />
+      )}
     </div>
   );
 });

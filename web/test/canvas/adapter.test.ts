@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 
-import { Adapter, HANDLE, endOf, frameId, groupOf, hasPictureRow } from "../../src/canvas/adapter";
+import { Adapter, HANDLE, endOf, frameId, groupOf } from "../../src/canvas/adapter";
 import type { CanvasNode, Shown } from "../../src/canvas/adapter";
 import { lookOf } from "../../src/canvas/looks";
 import { addGroup, setValue, toggleMode } from "../../src/doc/edit";
 import { cables } from "../../src/doc/graph";
-import { layoutNode } from "../../src/doc/layout";
+import { NORMAL, hasPictureRow, layoutNode } from "../../src/doc/layout";
 import { openData } from "../../src/doc/open";
 import { CATALOGUE, defOf, graphWith, nodeOf, workflowOf } from "../support";
 
@@ -15,6 +15,8 @@ const NOTHING: Shown = {
   cables: new Set(),
   pictured: new Set(),
   far: false,
+  measures: NORMAL,
+  held: new Set(),
 };
 const graph = openData(workflowOf("text_to_image"), CATALOGUE).graph;
 
@@ -41,6 +43,12 @@ describe("nodes", () => {
 
     const others = after.filter((node, index) => node !== before[index]).map(({ id }) => id);
     expect(others).toEqual(["5"]);
+  });
+
+  test("stay mounted out of sight while they are held, and the others do not", () => {
+    const made = new Adapter().nodes(graph, CATALOGUE, { ...NOTHING, held: new Set(["5"]) });
+
+    expect(made.filter(({ dragging }) => dragging).map(({ id }) => id)).toEqual(["5"]);
   });
 
   test("are all new objects after coming near, since React Flow has forgotten their handles", () => {
@@ -85,7 +93,9 @@ describe("edges", () => {
         { kind: "in", to: { node, input } },
       ]),
     );
-    expect(made.find(({ target }) => target === "7")?.style?.stroke).toBe(lookOf("IMAGE").color);
+    const last = made.find(({ target }) => target === "7");
+    expect(last?.style?.stroke).toBe(lookOf("IMAGE").color);
+    expect(last?.ariaLabel).toBe("Cable from IMAGE of Decode to images of Save");
   });
 
   test("to what does not run are faint", () => {

@@ -8,7 +8,7 @@ import {
   setValue, toggleMode,
 } from "../../src/doc/edit";
 import type { Graph } from "../../src/doc/graph";
-import { cables } from "../../src/doc/graph";
+import { EMPTY, cables } from "../../src/doc/graph";
 import { GraphDocument } from "../../src/doc/history";
 import { portsOf } from "../../src/doc/ports";
 import { CATALOGUE, at, defOf, drawn, graphWith, graphs, nodeOf, pick } from "../support";
@@ -203,4 +203,19 @@ describe("a document's history", () => {
 
     expect(listener.mock.calls.map(([changed]) => changed.reason)).toEqual(["do", "undo"]);
   });
+});
+
+test("listeners hear at the end of a transaction that there is a step, with the graph before it", () => {
+  const document = new GraphDocument(EMPTY);
+  const heard: unknown[] = [];
+  document.subscribe(({ before, reason }) => heard.push([reason, before === EMPTY, document.canUndo]));
+
+  document.begin("Drag");
+  document.apply("Drag", (graph) => ({ ...graph }));
+  document.apply("Drag", (graph) => ({ ...graph }));
+  document.commit();
+  document.begin("Nothing");
+  document.commit();
+
+  expect(heard).toEqual([["do", true, false], ["do", false, false], ["do", true, true]]);
 });

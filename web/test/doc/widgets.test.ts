@@ -91,6 +91,14 @@ describe("values", () => {
     expect(valueRefusal(value, widget)).toBe(why);
   });
 
+  test("a picture may be in another folder than those that are listed", () => {
+    const widget = { kind: "choice", initial: "a.png", options: ["a.png"], upload: true } as const;
+
+    expect(valueRefusal("b.png [output]", widget)).toBeNull();
+    expect(valueRefusal("b.png", widget)).toBe("There is no b.png here");
+    expect(valueRefusal("b.png [output]", { ...widget, upload: false })).toBe("There is no b.png [output] here");
+  });
+
   test("what is missing is what the widget holds at first", () => {
     const node = nodeOf(setValue(graphWith("KSampler"), "1", "steps", null), "1");
     const port = defOf("KSampler").inputs.find(({ name }) => name === "steps");

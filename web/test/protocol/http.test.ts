@@ -33,9 +33,11 @@ const REFUSAL = JSON.stringify({
 
 describe("the server over HTTP", () => {
   test("the example workflows are listed and read by name", async () => {
-    const { api: server, asked } = api(200, '["a", "b"]');
+    const example = { name: "a b", title: "A b", group: "Control", description: "", picture: true };
+    const { api: server, asked } = api(200, JSON.stringify([example]));
 
-    expect(await server.templates()).toEqual(["a", "b"]);
+    expect(await server.templates()).toEqual([example]);
+    expect(server.templatePicture("a b")).toBe("/api/templates/a%20b/picture");
     await server.template("a b");
 
     expect(asked.map(({ url }) => url)).toEqual(["/api/templates", "/api/templates/a%20b"]);
@@ -96,7 +98,11 @@ describe("the server over HTTP", () => {
     ["plugins", (server: Api) => server.plugins(), "GET /api/plugins"],
     ["write", (server: Api) => server.writeUserFile("drafts/a b.json", "{}"), "POST /api/userdata/drafts%2Fa%20b.json?overwrite=true&full_info=true"],
     ["delete", (server: Api) => server.deleteUserFile("drafts/a.json"), "DELETE /api/userdata/drafts%2Fa.json"],
-    ["rename", (server: Api) => server.moveUserFile("a.json", "b/c.json"), "POST /api/userdata/a.json/move/b%2Fc.json?overwrite=false"],
+    ["rename", (server: Api) => server.moveUserFile("a.json", "b/c.json"), "POST /api/userdata/a.json/move/b%2Fc.json?overwrite=false&full_info=true"],
+    ["versions", (server: Api) => server.versions("workflows/a.json"), "GET /api/userdata/workflows%2Fa.json/versions"],
+    ["version", (server: Api) => server.readVersion("a.json", "5"), "GET /api/userdata/a.json/versions/5"],
+    ["restore", (server: Api) => server.restoreVersion("a.json", "5"), "POST /api/userdata/a.json/versions/5/restore?full_info=true"],
+    ["deleted", (server: Api) => server.deletedUserFiles("workflows"), "GET /api/v2/userdata/deleted?path=workflows"],
     ["files", (server: Api) => server.userFiles("drafts"), "GET /api/userdata?dir=drafts&recurse=true&full_info=true"],
     ["settings", (server: Api) => server.changeSettings({ a: 1 }), "POST /api/settings"],
   ])("%s", async (_name, call, expected) => {
@@ -118,8 +124,8 @@ describe("the server over HTTP", () => {
   test("pictures have addresses, smaller ones too", () => {
     const file = { filename: "a b.png", subfolder: "x", type: "output" };
 
-    expect(new Api("").viewUrl(file, { preview: "webp;80" })).toBe(
-      "/api/view?filename=a+b.png&subfolder=x&type=output&preview=webp%3B80",
+    expect(new Api("").viewUrl(file, { preview: "webp;80", size: 256 })).toBe(
+      "/api/view?filename=a+b.png&subfolder=x&type=output&preview=webp%3B80&size=256",
     );
     expect(new Api("http://h").viewUrl({ ...file, subfolder: "" })).toBe("http://h/api/view?filename=a+b.png&type=output");
   });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { openData } from "../../src/doc/open";
 import {
-  add, cableId, cableOf, copySelected, duplicateSelected, groupSelected, keepLastSeed, pasteText, removeSelected,
+  add, cableId, cableOf, copySelected, duplicateSelected, keepLastSeed, keepSeed, pasteText, removeSelected,
   setSeed, toggleSelectedLook, toggleSelectedMode,
 } from "../../src/state/actions";
 import { select } from "../../src/state/ui";
@@ -58,11 +58,9 @@ test("looks are toggled for all that is selected", () => {
 
   toggleSelectedMode(editor, "muted");
   toggleSelectedLook(editor, "collapsed");
-  groupSelected(editor);
   duplicateSelected(editor);
 
   expect(nodeOf(editor.graph, "8")).toMatchObject({ mode: "muted", collapsed: true });
-  expect(editor.graph.groups.size).toBe(1);
   toggleSelectedLook(editor, "collapsed");
   expect(nodeOf(editor.graph, "2").collapsed).toBe(false);
 });
@@ -90,6 +88,23 @@ describe("a run", () => {
     expect([values["seed"], seeds]).toEqual([9, {}]);
   });
 
+  test("remembers the seeds it used, also fixed ones, and any of them can be kept", async () => {
+    const editor = editorWith(graph, accepting);
+    const first = nodeOf(editor.graph, "5").values["seed"];
+    await editor.run();
+    setSeed(editor, "5", "seed", "increment");
+    await editor.run();
+    await editor.run();
+
+    expect(editor.seedHistory("5", "seed")).toEqual([9, 8, first]);
+    keepSeed(editor, "5", "seed", 8);
+
+    expect(nodeOf(editor.graph, "5")).toMatchObject({ values: { seed: 8 }, seeds: {} });
+    await editor.run();
+    expect(editor.seedHistory("5", "seed")).toEqual([8, 9, first]);
+    expect(editor.seedHistory("5", "other")).toEqual([]);
+  });
+
   test("that is refused shows what is wrong at its node, and the list of it", async () => {
     const error = { type: "bad", message: "It does not fit", details: "steps", extra_info: { input_name: "steps" } };
     const body = { error: { type: "invalid", message: "Refused", details: "" }, node_errors: { "5": { errors: [error] } } };
@@ -112,14 +127,20 @@ test("a run that the server does not answer is said, and none is waited for", as
   expect(editor.current()).toBeNull();
 });
 
-test("opening a file takes the other's place as one step, and what is no graph changes nothing", async () => {
+test("opening a file leaves the other one open if it has changed, and what is no graph changes nothing", async () => {
   const editor = editorWith(graph);
+  select(editor.ui, ["7"]);
+  removeSelected(editor);
+  const changed = editor.graph;
 
   expect(await editor.open(new TextEncoder().encode('{"1": {"class_type": "VAEDecode", "inputs": {}}}'), "new")).toBe(true);
   expect([...editor.graph.nodes.keys()]).toEqual(["1"]);
   expect(await editor.open(new TextEncoder().encode("nothing"), "bad")).toBe(false);
 
   expect(editor.ui.getState()).toMatchObject({ name: "new" });
+  expect(editor.document.canUndo).toBe(false);
+  editor.tabs.step(-1);
+  expect(editor.graph).toBe(changed);
   editor.document.undo();
   expect(editor.graph).toBe(graph);
 });

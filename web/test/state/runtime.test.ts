@@ -22,6 +22,60 @@ function progress(nodes: Record<string, [string, number, number]>, shownAs: Reco
 const START = message("execution_start", { timestamp: 1000 });
 const fault = (input: string | null): Fault => ({ type: "t", message: "m", details: "d", input, extra: {} });
 
+describe("what a node measures", () => {
+  const SHEET = { filename: "step-000002.png", subfolder: "training/a", type: "output" };
+  const measured = (step: number, loss: number | null, sample: typeof SHEET | null = null, job = "j"): JobMessage =>
+    message(
+      "figures",
+      { node: "2", display_node: "2", step, total: 4, figures: loss === null ? {} : { loss }, sample },
+      job,
+    );
+  const losses = (runtime: Runtime): unknown =>
+    runtime.node("2").curve?.points.map(({ step, figures }) => [step, figures["loss"]]);
+
+  test("is kept as points and pictures, also when it is over", () => {
+    const runtime = new Runtime();
+    runtime.submitted("j");
+    runtime.hear(START);
+    for (const each of [measured(1, 0.5), measured(2, 0.4), measured(2, null, SHEET), measured(3, 0.3)]) runtime.hear(each);
+    runtime.hear(message("execution_success", { timestamp: 2000 }));
+
+    expect(losses(runtime)).toEqual([[1, 0.5], [2, 0.4], [3, 0.3]]);
+    expect(runtime.node("2").curve).toMatchObject({ job: "j", total: 4, samples: [{ step: 2, file: SHEET }] });
+  });
+
+  test("begins anew with the first figures of another run, and goes back where the run does", () => {
+    const runtime = new Runtime();
+    for (const job of ["j", "k"]) {
+      runtime.submitted(job);
+      runtime.hear(message("execution_start", { timestamp: 1000 }, job));
+      expect(losses(runtime)).toEqual(job === "j" ? undefined : [[1, 0.5], [2, 0.2]]);
+      for (const each of [measured(1, 0.5, null, job), measured(2, 0.4, SHEET, job), measured(3, 0.3, null, job)]) {
+        runtime.hear(each);
+      }
+      runtime.hear(measured(2, 0.2, null, job));
+      expect(losses(runtime)).toEqual([[1, 0.5], [2, 0.2]]);
+      expect(runtime.node("2").curve?.samples).toHaveLength(1);
+    }
+    runtime.hear(measured(9, 0.1, null, "j"));
+    expect(losses(runtime)).toEqual([[1, 0.5], [2, 0.2]]);
+    runtime.hear(message("execution_start", { timestamp: 1000 }, "l"));
+    runtime.hear(measured(3, 0.1, null, "l"));
+    expect(losses(runtime)).toEqual([[3, 0.1]]);
+  });
+
+  test("is bounded", () => {
+    const runtime = new Runtime();
+    runtime.submitted("j");
+    runtime.hear(START);
+    for (let step = 1; step <= 5000; step += 1) runtime.hear(measured(step, 1, step % 10 ? null : SHEET));
+
+    const { curve } = runtime.node("2");
+    expect(curve?.points.length).toBeLessThanOrEqual(2000);
+    expect([curve?.samples.length, curve?.samples.at(-1)?.step]).toEqual([100, 5000]);
+  });
+});
+
 describe("what a run shows", () => {
   test("a step concerns one node: its own listeners and those of all nodes hear of it, others do not", () => {
     const runtime = new Runtime();

@@ -84,7 +84,7 @@ def test_runs_are_listed_newest_first_with_small_pictures_and_found_by_their_pro
     search = gallery.get_by_role("searchbox", name="Search the prompts")
     search.fill("APPLE red")
     expect(gallery.locator(".run-words")).to_have_text(["a red apple"])
-    search.fill("CheckpointLoader")
+    search.fill("LoadCheckpoint")  # a word of the graphs, and of no prompt
     expect(gallery.get_by_text("No picture was made with these words.")).to_be_visible()
     search.fill("")
     expect(pictures(page, "dog face")).to_have_count(1)

@@ -63,7 +63,8 @@ def select(page: Page, *titles: str) -> None:
 def box(locator: Locator) -> dict[str, float]:
     found = locator.bounding_box()
     assert found, "it is not on the page"
-    return {name: float(value) for name, value in found.items()}
+    x, y, width, height = found["x"], found["y"], found["width"], found["height"]
+    return {"x": x, "y": y, "width": width, "height": height}
 
 
 def test_two_ports_are_joined_by_keys_alone_and_what_happened_is_said(page: Page) -> None:

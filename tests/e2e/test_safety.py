@@ -48,7 +48,7 @@ def opened(context: BrowserContext, server: ServerProcess) -> Page:
 
 
 def prompt(page: Page) -> Locator:
-    return page.get_by_role("textbox", name="text, Prompt")
+    return page.get_by_role("textbox", name="text, Prompt", exact=True)
 
 
 def write(page: Page, words: str) -> None:

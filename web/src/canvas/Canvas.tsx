@@ -237,7 +237,8 @@ function Flow() {
             else select(editor.ui, [], [group]);
           }}
           onEdgeDoubleClick={bendAt}
-          onMove={(event) => event && cover(true)}
+          // Not for the wheel: its next turn would meet the cover.
+          onMove={(event) => event && event.type !== "wheel" && cover(true)}
           onMoveEnd={() => cover(false)}
           onPaneClick={cancelDrawing}
           ariaLabelConfig={WORDS}

@@ -164,23 +164,37 @@ function uploadInput({ graph, catalogue }: Editor, id: NodeId): string | null {
   return uploadPort(catalogue.get(graph.nodes.get(id)?.type ?? ""))?.name ?? null;
 }
 
+/** A node with a picture, once the server has it: one step, and never another picture meanwhile. */
 async function loadPicture(editor: Editor, file: File, position: Point): Promise<void> {
   const def = editor.catalogue.get("LoadImage");
-  if (!def) return;
-  const id = add(editor, def, position);
-  const port = uploadInput(editor, id);
-  if (port !== null) await upload(editor, file, id, port);
+  const tab = editor.tabs.shown.id;
+  const name = def && (await send(editor, file));
+  if (!def || name === null || name === undefined || editor.tabs.shown.id !== tab) return;
+  editor.document.transact(t("do.load"), () => {
+    const id = add(editor, def, position);
+    const port = uploadInput(editor, id);
+    if (port !== null) setWidget(editor, id, port, name);
+  });
+  editor.document.seal();
+  await editor.server.getState().refresh();
 }
 
 /** Sends a picture to the server and has a node's widget name it. */
 export async function upload(editor: Editor, file: File, node: NodeId, input: string): Promise<void> {
-  try {
-    const { filename, subfolder } = await editor.api.uploadImage(file, file.name);
-    setWidget(editor, node, input, subfolder ? `${subfolder}/${filename}` : filename);
-    say(editor.ui, t("widget.upload.done", { name: filename }));
-    await editor.server.getState().refresh();
-  } catch (error) {
-    say(editor.ui, error instanceof Error ? error.message : String(error), true);
-  }
+  const name = await send(editor, file);
+  if (name === null) return;
+  setWidget(editor, node, input, name);
+  await editor.server.getState().refresh();
 }
 
+/** Sends a picture to the server; what a widget names it by, null if it could not be. */
+async function send(editor: Editor, file: File): Promise<string | null> {
+  try {
+    const { filename, subfolder } = await editor.api.uploadImage(file, file.name);
+    say(editor.ui, t("widget.upload.done", { name: filename }));
+    return subfolder ? `${subfolder}/${filename}` : filename;
+  } catch (error) {
+    say(editor.ui, error instanceof Error ? error.message : String(error), true);
+    return null;
+  }
+}

@@ -25,7 +25,13 @@ export default defineConfig({
         entryFileNames: "assets/[name].js",
         chunkFileNames: "assets/[name].js",
         assetFileNames: "assets/[name][extname]",
-        codeSplitting: { groups: [{ name: "vendor", test: /node_modules/ }] },
+        // What several parts share is one file: a file for each would be dozens of requests.
+        codeSplitting: {
+          groups: [
+            { name: "vendor", test: /node_modules/ },
+            { name: "shared", test: /src/, minShareCount: 2 },
+          ],
+        },
       },
     },
   },

@@ -24,7 +24,6 @@ from .server import served
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 120_000  # milliseconds
 LARGE, SMALL = (1280, 800), (390, 844)
-SELECT = "() => document.activeElement instanceof HTMLElement && document.activeElement.blur()"
 
 
 def number(page: Page, name: str, text: str) -> None:
@@ -35,6 +34,7 @@ def number(page: Page, name: str, text: str) -> None:
 
 def run(page: Page) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("status", name="State of the run")).not_to_contain_text("Done")
 
 
 def done(page: Page) -> None:
@@ -129,13 +129,14 @@ def main(arguments: Sequence[str]) -> None:
     path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     if path is None:
         sys.exit("there is no Chromium on the PATH")
-    with served("main.py") as (address, _), sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-gpu"]
         )
         for name in asked.names:
             print(name, flush=True)
-            taken(browser, address, name, asked.docs / "images" / "canvas" / f"{name}.png")
+            with served("main.py") as (address, _):  # each begins without the others' runs
+                taken(browser, address, name, asked.docs / "images" / "canvas" / f"{name}.png")
         browser.close()
 
 

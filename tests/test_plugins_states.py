@@ -230,6 +230,7 @@ def test_one_plugin_is_loaded_from_its_folder_for_its_own_test(
         "state": "loaded",
         "nodes": ["Shout"],
         "touches": ["network"],
+        "web": [],
         "reason": "",
         "warnings": [],
     }

@@ -71,6 +71,7 @@ PATHS = {
     "dest": "moved.json",
     "version": "1",
     "place": "output",
+    "plugin": "comfyui",
 }
 QUERIES = {"filename": "picture.png", "dir": "workflows", "path": "workflows"}
 

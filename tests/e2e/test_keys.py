@@ -51,6 +51,7 @@ def find(page: Page, words: str) -> None:
     field.fill(words)
     field.press("Enter")
     expect(field).to_have_count(0)
+    expect(page.locator(".react-flow__node:focus")).to_have_count(1)
 
 
 def select(page: Page, *titles: str) -> None:
@@ -167,6 +168,8 @@ def test_the_menu_of_a_node_opens_by_a_key_and_mutes_colours_and_deletes(page: P
     press(page, "ContextMenu")
     expect(mute).to_have_attribute("aria-checked", "true")
     menu.get_by_role("menuitemradio", name="Green").press("Enter")
+    expect(menu).to_have_count(0)
+    expect(prompt).to_be_focused()
     press(page, "Shift+F10")
     expect(menu.get_by_role("menuitemradio", name="Green")).to_have_attribute(
         "aria-checked", "true"

@@ -82,9 +82,13 @@ function List({ asked: { at, about } }: { asked: Asked }) {
     const had = document.activeElement;
     itemsOf(list.current)[0]?.focus();
     return () => {
-      if (had instanceof HTMLElement && had.isConnected && document.activeElement === document.body) had.focus();
+      if (document.activeElement !== document.body) return;
+      const [id] = chosenNodes(editor); // the focus may have been on its way to a node as this opened
+      const node = id === undefined ? null : nodeElement(id);
+      const back = had instanceof HTMLElement && had !== document.body && had.isConnected ? had : node;
+      back?.focus();
     };
-  }, []);
+  }, [editor]);
   const onKeyDown = (event: KeyboardEvent): void => {
     event.stopPropagation();
     if (event.key === "Escape" || event.key === "Tab") {
@@ -116,6 +120,10 @@ function List({ asked: { at, about } }: { asked: Asked }) {
       </div>
     </section>
   );
+}
+
+function nodeElement(id: string): HTMLElement | null {
+  return document.querySelector(`.react-flow__node[data-id="${CSS.escape(id)}"]`);
 }
 
 function itemsOf(list: HTMLElement | null): HTMLButtonElement[] {

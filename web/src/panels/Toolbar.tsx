@@ -177,11 +177,14 @@ function RunState() {
   const remaining = useStore(useEditor().server, ({ queueRemaining }) => queueRemaining);
   const state = job?.state ?? null;
   const seconds = job && job.started !== null && job.ended !== null ? (job.ended - job.started) / 1000 : null;
+  const said = [
+    state && t(`status.${state}`),
+    state === "success" && seconds !== null && `${seconds.toFixed(1)} s`,
+    remaining > 1 && t("bar.waiting", { count: remaining - 1 }),
+  ];
   return (
     <span className="run-state" role="status" aria-label={t("bar.state")} data-state={state}>
-      {state && t(`status.${state}`)}
-      {state === "success" && seconds !== null && ` · ${seconds.toFixed(1)} s`}
-      {remaining > 1 && ` · ${t("bar.waiting", { count: remaining - 1 })}`}
+      {said.filter(Boolean).join(" · ")}
     </span>
   );
 }

@@ -111,7 +111,8 @@ def test_a_frame_against_the_protocol_closes_the_socket_with_the_reason(
 ) -> None:
     data, code = WRONG[case]
     with upgraded(server) as connection:
-        connection.sendall(data)
+        with suppress(OSError):  # it may close before it was sent all of that
+            connection.sendall(data)
         found = list(frames(received(connection)))
 
     assert found[-1] == (CLOSE, struct.pack(">H", code))

@@ -60,7 +60,7 @@ Figures = dict[str, Any]
 class Options:
     """What is measured. captions: those asked for; none: `count` of those that were trained."""
 
-    checkpoint: str = "emoji-bootstrap.safetensors"
+    checkpoint: str = "emoji.safetensors"
     size: int = 64
     sections: tuple[str, ...] = SECTIONS
     captions: tuple[str, ...] = ()

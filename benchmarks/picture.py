@@ -21,7 +21,7 @@ from nodes.models.keys_unet import to_diffusers
 from .measure import ROOT, in_turn, medians, table
 
 GRAPH = ROOT / "workflows" / "text_to_image.json"
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
+CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
 ROUNDS, STEPS, BATCH, CFG = 7, 30, 4, 4.0
 
 

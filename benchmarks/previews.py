@@ -31,7 +31,7 @@ from nodes.previews import LatentPreview
 from .measure import ROOT, in_turn, medians, table
 
 GRAPH = ROOT / "workflows" / "text_to_image.json"
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
+CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
 MODES = ("none", "latent2rgb", "auto")
 ROUNDS, STEPS, LONGEST = 7, 30, 512
 

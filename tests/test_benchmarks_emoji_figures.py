@@ -34,7 +34,7 @@ from nodegraph import Engine, Settings
 from nodes.training.likeness import Gallery
 
 ROOT = Path(__file__).parents[1]
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
+CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
 fonts = module("emoji", "font")
 HAS_FONT = any((Path(folder) / fonts.FILE).is_file() for folder in fonts.FOLDERS)
 needs_font = pytest.mark.skipif(

@@ -35,7 +35,7 @@ from nodes.models.unet_config import UNetConfig
 from nodes.models.vae import VAE, VAEConfig
 
 ROOT = Path(__file__).parents[1]
-EMOJI = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
+EMOJI = ROOT / "models" / "checkpoints" / "emoji.safetensors"
 FAMILIES: tuple[Family, ...] = ("sd1", "sd2")
 TELLTALE = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
 
@@ -744,7 +744,7 @@ def test_a_full_size_unet_takes_no_more_memory_than_its_weights_and_a_tensor(
 # --- the model that comes with the repository -----------------------------------------------------
 
 
-def test_the_bootstrap_model_is_recognised() -> None:
+def test_the_embedded_model_is_recognised() -> None:
     info = inspect(EMOJI)
 
     assert info.unet == UNetConfig(
@@ -753,11 +753,11 @@ def test_the_bootstrap_model_is_recognised() -> None:
     assert info.vae == VAEConfig(channels=32, channel_mult=(1, 2, 2), num_res_blocks=1)
     assert info.text == CLIPConfig(vocab=49408, width=192, layers=2, heads=3, mlp=768)
     assert (info.factor, info.family, info.dtype) == (4, "sd1", torch.float16)
-    assert (info.prediction, info.decided_by, info.scale_factor) == ("eps", "family", 0.18215)
+    assert (info.prediction, info.decided_by, info.scale_factor) == ("eps", "metadata", 0.18215)
     assert info.unknown == ()
 
 
-def test_the_bootstrap_model_loads_with_the_numbers_the_safetensors_library_reads() -> None:
+def test_the_embedded_model_loads_with_the_numbers_the_safetensors_library_reads() -> None:
     info, tensors = inspect(EMOJI), load_file(EMOJI)
 
     vae = load(info, "vae", dtype=torch.float32)

@@ -113,7 +113,7 @@ def test_a_pickle_is_read_only_where_it_is_allowed(
 # -- keys ------------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).parents[1]
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
+CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
 
 
 @node("TheText", category="t")

@@ -17,7 +17,7 @@ from nodes.models.checkpoint import inspect
 from nodes.models.clip_config import CLIPConfig
 
 ROOT = Path(__file__).parents[1]
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
+CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
 
 
 @pytest.fixture(scope="module")

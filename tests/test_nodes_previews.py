@@ -400,10 +400,10 @@ def test_the_embedded_model_s_map_has_the_colours_of_its_decodes(
     decoded = cells(offered[step].picture(512, "auto"), offered[step].model.factor)
     image = offered[step].picture(512, "latent2rgb")
 
-    # With red and blue exchanged it is 0.73, with the scale forgotten 0.1, with latent channels
+    # With red and blue exchanged it is 0.63, with the scale forgotten 0.1, with latent channels
     # exchanged below 0.
     assert image.shape == decoded.shape
-    assert float(explained(image, decoded).min()) > 0.77
+    assert float(explained(image, decoded).min()) > 0.66
     both = torch.stack([image.flatten(), decoded.flatten()])
     assert float(torch.corrcoef(both)[0, 1]) > 0.9
 
@@ -415,9 +415,7 @@ def test_the_embedded_model_s_map_is_stored_by_its_vae_s_hash(
 
     companion = offered[-1].model.companion
     assert companion is not None
-    assert engine.hashes.sha256(ROOT / "models/checkpoints/emoji-bootstrap.safetensors") in (
-        companion.key
-    )
+    assert engine.hashes.sha256(ROOT / "models/checkpoints/emoji.safetensors") in (companion.key)
     [file] = (engine.settings.cache / "previews").iterdir()
     assert LatentRGB.from_json(file.read_bytes()).weight.shape == (3, 4)
     assert offered[0].maps is offered[-1].maps is maps_in(engine.settings.cache / "previews")

@@ -335,7 +335,7 @@ def sunset() -> Image:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, Vae]:
     desk = Desk(tmp_path_factory.mktemp("trained"))
     (desk.folder / "models").symlink_to(ROOT / "models")
-    return desk, load_checkpoint("emoji-bootstrap.safetensors", context=desk.context).vae
+    return desk, load_checkpoint("emoji.safetensors", context=desk.context).vae
 
 
 def psnr(found: Tensor, expected: Tensor) -> float:

@@ -138,10 +138,10 @@ def test_the_catalogue_says_of_every_node_what_the_ecosystems_says(server: Serve
 def test_clients_find_the_models_in_the_catalogue(server: ServerProcess) -> None:
     found = server.get("/api/object_info/CheckpointLoaderSimple")["CheckpointLoaderSimple"]
 
-    assert found["input"]["required"]["ckpt_name"][0] == ["emoji-bootstrap.safetensors"]
+    assert found["input"]["required"]["ckpt_name"][0] == ["emoji.safetensors"]
     [device] = server.get("/system_stats")["devices"]
     assert (device["type"], device["index"]) == ("cpu", None)
-    assert server.get("/models/checkpoints") == ["emoji-bootstrap.safetensors"]
+    assert server.get("/models/checkpoints") == ["emoji.safetensors"]
 
 
 # -- text to image ---------------------------------------------------------------------------------

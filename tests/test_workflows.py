@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from seeded_controlnet import save_seeded
 from seeded_lora import save_seeded_lora
 from torch import Tensor
 
@@ -24,9 +23,8 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 # The others train for long; tests/test_workflows_training.py and _ddpm.py run them short.
 TRAINING = ("train_emoji", "train_ddpm")
 DRAWING = [path for path in WORKFLOWS if not path.stem.startswith(TRAINING)]
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
-CONTROLNETS = ("emoji-edges.safetensors", "emoji-silhouettes.safetensors")  # where none are trained
-LORAS = ("emoji-style.safetensors", "emoji-colour.safetensors")  # likewise
+CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
+LORAS = ("emoji-style.safetensors", "emoji-colour.safetensors")  # none are trained
 SIZES = {"regional_prompts": (64, 160)}  # height and width, where not 64 x 64
 BATCHES = {"compare_samplers", "hints"}  # of four pictures, whatever the size of the latents
 PARTS = (slice(0, 48), slice(112, 160))  # of regional_prompts, where one prompt counts
@@ -49,8 +47,6 @@ def settings(folder: Path, **options: Any) -> Settings:
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("workflows")
-    for seed, name in enumerate(CONTROLNETS):
-        save_seeded(CHECKPOINT, folder / "models" / "controlnet" / name, seed)
     for seed, name in enumerate(LORAS):
         save_seeded_lora(CHECKPOINT, folder / "models" / "loras" / name, seed)
     with Engine(nodes.modules(), settings(folder)) as made:
@@ -119,7 +115,7 @@ def test_the_manifest_names_the_model_by_content_the_seed_and_the_precision(
     [saved] = pictures(engine, path, {**short(path), "5.seed": 99})
 
     manifest = metadata_json(saved)["nodegraph"]
-    checkpoint = ROOT / "models" / "checkpoints" / "emoji-bootstrap.safetensors"
+    checkpoint = ROOT / "models" / "checkpoints" / "emoji.safetensors"
     [model] = [file for file in manifest["files"] if file["kind"] == "checkpoints"]
     assert model["sha256"] == engine.hashes.sha256(checkpoint)
     assert manifest["seeds"] == {"5.seed": 99}
@@ -139,11 +135,10 @@ def test_a_saved_picture_run_again_gives_the_same_pixels(engine: Engine, tmp_pat
     assert metadata_json(again)["prompt"] == metadata_json(saved)["prompt"]
 
 
-def test_text_to_image_draws_the_cat_it_has_always_drawn(engine: Engine) -> None:
+def test_text_to_image_draws_the_cat_that_comes_along_as_an_input(engine: Engine) -> None:
     saved = pictures(engine, workflow("text_to_image"), {"4.batch_size": 1})
 
-    cat = pixels(ROOT / "tests" / "data" / "drawings.png")[:64, :64]
-    assert difference(pixels(saved[0]), cat) < 0.01
+    assert difference(pixels(saved[0]), pixels(ROOT / "input" / "example.png")) < 0.01
 
 
 def test_inpainting_keeps_what_is_not_transparent_and_draws_the_rest_anew(
@@ -152,9 +147,8 @@ def test_inpainting_keeps_what_is_not_transparent_and_draws_the_rest_anew(
     [saved] = pictures(engine, workflow("inpaint"))
 
     before, after = pixels(ROOT / "input" / "example.png"), pixels(saved)
-    kept = difference(after[:, :28], before[:, :28])  # the VAE loses something as well
-    assert kept < 0.04
-    assert difference(after[:, 36:], before[:, 36:]) > 3 * kept
+    assert torch.equal(after[:, :28], before[:, :28])
+    assert difference(after[:, 36:], before[:, 36:]) > 0.1
 
 
 def test_outpainting_keeps_the_middle_and_draws_the_sides_anew(engine: Engine) -> None:

@@ -239,8 +239,8 @@ def test_what_the_stages_save_is_put_where_the_next_one_looks_for_it(
         for path in (tmp_path / "models").rglob("*.safetensors")
     }
     assert found == {
-        "vae/emoji.safetensors": "train_emoji_autoencoder",
-        "checkpoints/emoji.safetensors": "train_emoji",
-        "controlnet/emoji-edges.safetensors": "train_emoji_edges",
-        "controlnet/emoji-silhouettes.safetensors": "train_emoji_silhouettes",
+        "vae/emoji-trained.safetensors": "train_emoji_autoencoder",
+        "checkpoints/emoji-trained.safetensors": "train_emoji",
+        "controlnet/emoji-trained-edges.safetensors": "train_emoji_edges",
+        "controlnet/emoji-trained-silhouettes.safetensors": "train_emoji_silhouettes",
     }

@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NICE = 19
-CHECKPOINT = "emoji.safetensors"
+CHECKPOINT = "emoji-trained.safetensors"
 TIME_UP = 75  # exit code: there is more to do (EX_TEMPFAIL)
 GRACE = 600  # seconds a stage has to save its state
 
@@ -48,7 +48,7 @@ def stages(gpu: bool) -> tuple[Stage, ...]:
         first = (Stage("train_emoji_gpu", model),)
     else:
         first = (
-            Stage("train_emoji_autoencoder", "vae/emoji.safetensors"),
+            Stage("train_emoji_autoencoder", "vae/emoji-trained.safetensors"),
             Stage("train_emoji", model),
         )
     return (
@@ -56,7 +56,7 @@ def stages(gpu: bool) -> tuple[Stage, ...]:
         *(
             Stage(
                 f"train_emoji_{kind}",
-                f"controlnet/emoji-{kind}.safetensors",
+                f"controlnet/emoji-trained-{kind}.safetensors",
                 (f"Checkpoint.ckpt_name={CHECKPOINT}", *(LARGE if gpu else ())),
             )
             for kind in ("edges", "silhouettes")

@@ -4,7 +4,7 @@
 and fills it tensor by tensor: no more than the weights and one tensor are ever in memory, and
 nothing of the file stays open or mapped.
 
-    info = inspect(Path("models/checkpoints/emoji-bootstrap.safetensors"))
+    info = inspect(Path("models/checkpoints/emoji.safetensors"))
     unet = load(info, "unet", dtype=torch.float32)
 """
 

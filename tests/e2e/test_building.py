@@ -32,7 +32,7 @@ from server_process import HOME, ServerProcess, serving, until
 
 PROMPT = "CLIP Text Encode (Prompt)"
 PROGRAM = "from nodes.__main__ import main; main()"
-MODEL = "emoji-bootstrap.safetensors"
+MODEL = "emoji.safetensors"
 
 # Text to image as ComfyUI writes it: what ran, and the editor's file.
 RAN: dict[str, Any] = {

@@ -230,7 +230,7 @@ def test_a_model_that_is_not_there_stays_and_those_of_near_names_are_offered(
     expect(window.get_by_text(f"{name} is not there. Near to it:")).to_be_visible()
     assert violations(page, "a missing file") == []
     window.get_by_role("note").get_by_role("button").first.click()
-    found = page.get_by_role("button", name="ckpt_name, Load Checkpoint: emoji-bootstrap")
+    found = page.get_by_role("button", name="ckpt_name, Load Checkpoint: emoji")
     expect(found).to_have_attribute("aria-invalid", "false")
 
 

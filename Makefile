@@ -16,8 +16,8 @@ serve: $(CORE)  ## the server, on http://127.0.0.1:8188
 train: $(CORE)  ## the embedded model, from its data; BUDGET=60 (minutes) goes on next time, GPU=1: 128 px
 	GOMP_SPINCOUNT=0 $(BIN)/python workflows/train_embedded.py $(if $(GPU),--gpu) $(if $(BUDGET),--budget $(BUDGET))
 
-test: $(DEV)  ## all tests
-	$(BIN)/python -m pytest
+test: $(DEV)  ## all tests, those of a file by one process
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test-slow: $(DEV)  ## full-size checks: several GiB of memory, tens of minutes
 	$(BIN)/python -m pytest -m slow -s

@@ -127,6 +127,20 @@ def graph(count: int) -> str:
     return json.dumps(nodes)
 
 
+def joined(page: Page) -> list[WebSocketRoute]:
+    """The websockets that the page opens from now on, on which others can speak to it, too."""
+    sockets: list[WebSocketRoute] = []
+
+    def join(route: WebSocketRoute) -> None:
+        sockets.append(route)
+        server = route.connect_to_server()
+        route.on_message(server.send)
+        server.on_message(route.send)
+
+    page.route_web_socket("**/ws?*", join)
+    return sockets
+
+
 def _measure(browser: Browser, address: str, count: int) -> dict[str, float]:
     text = graph(count)
     row: dict[str, float] = {"nodes": count}
@@ -154,15 +168,7 @@ def _page(
     """The page, open on its first graph; and its websocket, on which others can speak, too."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    sockets: list[WebSocketRoute] = []
-
-    def join(route: WebSocketRoute) -> None:
-        sockets.append(route)
-        server = route.connect_to_server()
-        route.on_message(server.send)
-        server.on_message(route.send)
-
-    page.route_web_socket("**/ws?*", join)
+    sockets = joined(page)
     page.goto(address)
     page.get_by_role("group", name="Sampler", exact=True).wait_for()
     page.evaluate(FRAME)

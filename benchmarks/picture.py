@@ -7,45 +7,29 @@ with its models loaded and its results forgotten.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
 
-import nodes
-from nodegraph import Engine, Settings
 from nodes.models.checkpoint import inspect, load
 from nodes.models.keys_unet import to_diffusers
 
-from .measure import ROOT, in_turn, medians, table
+from .embedded import CHECKPOINT, GRAPH, forgetful
+from .measure import in_turn, medians, table
 
-GRAPH = ROOT / "workflows" / "text_to_image.json"
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
 ROUNDS, STEPS, BATCH, CFG = 7, 30, 4, 4.0
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        settings = Settings(
-            models=(ROOT / "models",),
-            output=folder,
-            temp=folder,
-            cache=folder,
-            disk_cache_bytes=0,
-            memory_cache_bytes=0,
-            precision="fp32",
-        )
-        with Engine(nodes.modules(), settings) as engine, torch.no_grad():
-            graph = engine.load(GRAPH)
-            peer = _peer()
-            works = {
-                "diffusers' UNet and scheduler, the loop alone": peer,
-                "nodegraph, the whole graph": lambda: engine.run(graph).require(),
-            }
-            in_turn(works, 1)
-            found = medians(in_turn(works, ROUNDS))
+    with forgetful() as engine, torch.no_grad():
+        graph = engine.load(GRAPH)
+        peer = _peer()
+        works = {
+            "diffusers' UNet and scheduler, the loop alone": peer,
+            "nodegraph, the whole graph": lambda: engine.run(graph).require(),
+        }
+        in_turn(works, 1)
+        found = medians(in_turn(works, ROUNDS))
     base = next(iter(found.values()))
     rows = [[key, f"{value:.3f}", f"{base / value:.2f}"] for key, value in found.items()]
     table("Four emoji, 30 steps, fp32", ["", "seconds", "times the peer's speed"], rows)

@@ -8,17 +8,14 @@ are measured as they run, in a thread that computes alone.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import nodes
-from nodegraph import Engine, Settings
+from nodegraph import Engine
 from nodegraph.computing import compute_alone
 from nodegraph.events import Event, Preview
 from nodegraph.pictures import as_picture
@@ -28,32 +25,19 @@ from nodes.models.latent_rgb import fit
 from nodes.models.vae import VAE, VAEConfig
 from nodes.previews import LatentPreview
 
-from .measure import ROOT, in_turn, medians, table
+from .embedded import CHECKPOINT, GRAPH, forgetful
+from .measure import in_turn, medians, table
 
-GRAPH = ROOT / "workflows" / "text_to_image.json"
-CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
 MODES = ("none", "latent2rgb", "auto")
 ROUNDS, STEPS, LONGEST = 7, 30, 512
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        settings = Settings(
-            models=(ROOT / "models",),
-            output=folder,
-            temp=folder,
-            cache=folder,
-            disk_cache_bytes=0,
-            memory_cache_bytes=0,
-            precision="fp32",
-            device="cpu",
-        )
-        with Engine(nodes.modules(), settings) as engine:
-            _sampling(engine)
-            alone = Thread(target=_parts, args=(engine,))
-            alone.start()
-            alone.join()
+    with forgetful(device="cpu") as engine:
+        _sampling(engine)
+        alone = Thread(target=_parts, args=(engine,))
+        alone.start()
+        alone.join()
 
 
 def _sampling(engine: Engine) -> None:

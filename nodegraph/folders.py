@@ -180,6 +180,10 @@ class Folders:
             raise self._missing(place, name, (root,))
         return self._resolve_model(kind, name, relative)
 
+    def written_to(self, kind: Literal["output", "temp"]) -> Path:
+        """Where new files are put."""
+        return self.folder(kind)
+
     def reserve(
         self,
         kind: Literal["output", "temp"],
@@ -191,7 +195,7 @@ class Folders:
         height: int = 0,
     ) -> Reservations:
         """Names for `count` new files, `{prefix}_{counter:05}_{suffix}`, see `saving.reserve`."""
-        root = self.folder(kind)
+        root = self.written_to(kind)
         size = {"width": width, "height": height}
         return reserve(root, kind, prefix, suffix, count, **size, book=self.book)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nodegraph import CancelToken, Context, ModelManager, SavedFile
+from nodegraph import CancelToken, Context, ModelManager, SavedFile, Settings
 from nodegraph.folders import Folders
 from nodes.diffusion.prediction import ModelSampling
 from nodes.diffusion.samplers import SAMPLERS
@@ -25,6 +25,22 @@ from nodes.types import Condition, Conditioning, Model
 
 Picture = Callable[[Tensor, Tensor], Tensor]  # (what the network sees, its time) -> its answer
 numbers = itertools.count()
+
+
+def settings_in(folder: Path, **changes: Any) -> Settings:
+    """Of an engine on the CPU without plugins that reads and writes below one folder."""
+    settings = Settings(
+        models=(folder / "models",),
+        input=folder / "input",
+        output=folder / "output",
+        temp=folder / "temp",
+        cache=folder / "cache",
+        plugins=(),
+        device="cpu",
+        precision="fp32",
+        disk_cache_bytes=0,
+    )
+    return replace(settings, **changes)
 
 
 @dataclass

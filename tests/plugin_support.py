@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
@@ -60,6 +62,17 @@ def taken_out(*packages: str) -> dict[str, ModuleType]:
     tops = {"nodegraph_plugins", *packages}
     names = [name for name in sys.modules if name.split(".")[0] in tops]
     return {name: sys.modules.pop(name) for name in names}
+
+
+@contextmanager
+def modules_apart(*packages: str) -> Iterator[None]:
+    """Those modules are taken out at first; at the end they are there again, and no newer ones."""
+    others = taken_out(*packages)
+    try:
+        yield
+    finally:
+        taken_out(*packages)
+        sys.modules.update(others)
 
 
 def imported() -> set[str]:

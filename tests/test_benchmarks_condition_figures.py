@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from example_plugins import module
+from few_emoji import all_emoji, engine_on, needs_font
 
-import nodes
 from benchmarks.condition_figures import (
     KINDS,
     Options,
@@ -21,37 +18,14 @@ from benchmarks.condition_figures import (
     parsed,
     prepared,
 )
-from nodegraph import Engine, Settings
+from nodegraph import Engine
 from nodes.imaging.files import decode
-
-ROOT = Path(__file__).parents[1]
-fonts = module("emoji", "font")
-HAS_FONT = any((Path(folder) / fonts.FILE).is_file() for folder in fonts.FOLDERS)
-needs_font = pytest.mark.skipif(
-    not HAS_FONT and not os.environ.get("CI"), reason="the font is not installed here"
-)
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """On every 80th emoji."""
-    folder = tmp_path_factory.mktemp("conditions")
-    sequences = module("emoji", "sequences")
-    few = sequences.known_emoji(sequences.Wanted())[::80]
-    settings = Settings(
-        models=(ROOT / "models",),
-        input=ROOT / "input",
-        output=folder / "output",
-        temp=folder / "temp",
-        cache=folder / "cache",
-        plugins=(ROOT / "plugins",),
-        device="cpu",
-        precision="fp32",
-        disk_cache_bytes=0,
-    )
-    with pytest.MonkeyPatch.context() as patch, Engine(nodes.modules(), settings) as made:
-        for loaded in [m for m in sys.modules.values() if m.__name__.endswith("emoji_dataset")]:
-            patch.setattr(loaded, "known_emoji", lambda _: few)
+    with engine_on(all_emoji()[::80], tmp_path_factory.mktemp("conditions")) as made:
         yield made
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from example_plugins import module
+from few_emoji import all_emoji, engine_on, needs_font
 from seeded_controlnet import save_seeded
 from torch import Tensor
 
-import nodes
 from benchmarks import emoji_subject
 from benchmarks.emoji_figures import (
     SECTIONS,
@@ -30,16 +27,10 @@ from benchmarks.emoji_figures import (
     silhouette_agreement,
 )
 from benchmarks.emoji_subject import Subject
-from nodegraph import Engine, Settings
 from nodes.training.likeness import Gallery
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "models" / "checkpoints" / "emoji.safetensors"
-fonts = module("emoji", "font")
-HAS_FONT = any((Path(folder) / fonts.FILE).is_file() for folder in fonts.FOLDERS)
-needs_font = pytest.mark.skipif(
-    not HAS_FONT and not os.environ.get("CI"), reason="the font is not installed here"
-)
 KNOWN = ("cat face", "red apple", "crown")
 
 
@@ -49,26 +40,14 @@ def prepared_few(
 ) -> Iterator[tuple[Subject, Emoji, dict[str, Any], Options]]:
     """On every 60th emoji and three that the model knows."""
     folder = tmp_path_factory.mktemp("figures")
-    sequences = module("emoji", "sequences")
-    known = sequences.known_emoji(sequences.Wanted())
+    known = all_emoji()
     few = known[::60] + tuple(e for e in known if e.name in KNOWN)
     save_seeded(CHECKPOINT, folder / "models" / "controlnet" / "lines.safetensors", 0)
-    settings = Settings(
-        models=(ROOT / "models", folder / "models"),
-        output=folder / "output",
-        temp=folder / "temp",
-        cache=folder / "cache",
-        plugins=(ROOT / "plugins",),
-        device="cpu",
-        precision="fp32",
-        disk_cache_bytes=0,
-    )
+    models = (ROOT / "models", folder / "models")
     options = Options(
         edges="lines.safetensors", captions=KNOWN, few=2, steps=2, guidance=(1.0, 3.0)
     )
-    with pytest.MonkeyPatch.context() as patch, Engine(nodes.modules(), settings) as engine:
-        for loaded in [m for m in sys.modules.values() if m.__name__.endswith("emoji_dataset")]:
-            patch.setattr(loaded, "known_emoji", lambda _: few)
+    with engine_on(few, folder, models=models) as engine:
         yield (*prepared(engine, options), options)
 
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import small_nodes
 from command_line import CommandLine
-from plugin_support import plugin, shouting, taken_out
+from plugin_support import plugin, shouting
 
 from nodegraph.settings import Settings
 
-
-@pytest.fixture(autouse=True)
-def modules_as_before() -> Iterator[None]:
-    others = taken_out()
-    yield
-    taken_out()
-    sys.modules.update(others)
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
-import sys
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -32,19 +30,12 @@ from nodes.models.checkpoint import inspect
 from nodes.models.lora_file import read_lora
 from nodes.types import Condition, Conditioning
 
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 HOME = Path(__file__).parent.parent
 TEXT = (HOME / "docs" / "plugins.md").read_text()
 TUTORIAL = TEXT[: TEXT.index("## The manifest")]
 REFERENCE = TEXT[TEXT.index("## The manifest") :]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-
-
-@pytest.fixture(autouse=True)
-def modules_as_before() -> Iterator[None]:
-    others = taken_out()
-    yield
-    taken_out()
-    sys.modules.update(others)
 
 
 @pytest.fixture

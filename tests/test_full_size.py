@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from published_sizes import CLIP_L, OPENCLIP_H, SD1_UNET, SD2_UNET
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -26,17 +27,6 @@ from nodes.models.vae import VAE, VAEConfig
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 RELATIVE = 1e-4
-SHAPE: dict[str, Any] = {
-    "in_channels": 4,
-    "out_channels": 4,
-    "model_channels": 320,
-    "channel_mult": (1, 2, 4, 4),
-    "num_res_blocks": (2, 2, 2, 2),
-    "transformer_depth": (1, 1, 1, 0),
-    "middle_depth": 1,
-}
-SD15 = UNetConfig(**SHAPE, context_dim=768, num_heads=8)
-SD21 = UNetConfig(**SHAPE, context_dim=1024, head_channels=64, use_linear_projection=True)
 DIFFUSERS: dict[str, Any] = {"block_out_channels": (320, 640, 1280, 1280)}
 DIFFUSERS_SD15 = {**DIFFUSERS, "cross_attention_dim": 768, "attention_head_dim": 8}
 DIFFUSERS_SD21 = {
@@ -45,17 +35,6 @@ DIFFUSERS_SD21 = {
     "attention_head_dim": (5, 10, 20, 20),
     "use_linear_projection": True,
 }
-CLIP_L = CLIPConfig(vocab=49408, width=768, layers=12, heads=12, mlp=3072)
-OPENCLIP_H = CLIPConfig(
-    vocab=49408,
-    width=1024,
-    layers=24,
-    heads=16,
-    mlp=4096,
-    activation="gelu",
-    pad_token=0,
-    default_skip=-2,
-)
 
 
 def seeded(module: nn.Module) -> nn.Module:
@@ -78,7 +57,9 @@ def assert_near(actual: Tensor, expected: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "options"), [(SD15, DIFFUSERS_SD15), (SD21, DIFFUSERS_SD21)], ids=["sd15", "sd21"]
+    ("config", "options"),
+    [(SD1_UNET, DIFFUSERS_SD15), (SD2_UNET, DIFFUSERS_SD21)],
+    ids=["sd15", "sd21"],
 )
 @torch.no_grad()
 def test_a_full_size_unet_equals_that_of_diffusers(

@@ -1,8 +1,6 @@
 """The text transformer against transformers' CLIP and against OpenCLIP written with torch's own
 multi-head attention, on the same seeded weights."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +11,7 @@ from nodes.models.clip_config import CLIPConfig
 from nodes.models.errors import ArchitectureError
 from nodes.models.keys_clip import from_huggingface, from_openclip
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
 START, END = 998, 999
 SD1 = CLIPConfig(
     vocab=1000,
@@ -86,12 +85,6 @@ def assert_near(actual: Tensor, expected: Tensor) -> None:
     scale = expected.abs().max()
     assert actual.shape == expected.shape
     assert ((actual - expected).abs().max() / scale).item() <= 1e-5
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def test_sd1_features_equal_those_of_transformers() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from published_sizes import CLIP_L, OPENCLIP_H
 from transformers import CLIPTextConfig
 
 from nodes.models.clip import CLIPText
@@ -12,18 +13,7 @@ from nodes.models.clip_config import CLIPConfig, config_from_diffusers, config_f
 from nodes.models.errors import ArchitectureError
 
 SMALL = CLIPConfig(vocab=50, width=128, layers=3, heads=2, mlp=300, positions=20)
-SD1 = CLIPConfig(vocab=49408, width=768, layers=12, heads=12, mlp=3072)
-SD2 = CLIPConfig(
-    vocab=49408,
-    width=1024,
-    layers=24,
-    heads=16,
-    mlp=4096,
-    activation="gelu",
-    pad_token=0,
-    default_skip=-2,
-    projection=1024,
-)
+SD2 = replace(OPENCLIP_H, projection=1024)
 SD2_TRIMMED = replace(SD2, layers=23, default_skip=-1, dropped_layers=1, projection=None)
 SD2_DIFFUSERS: dict[str, Any] = {
     "architectures": ["CLIPTextModel"],
@@ -47,7 +37,7 @@ def shapes_of(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
         return {name: tuple(p.shape) for name, p in CLIPText(config).state_dict().items()}
 
 
-@pytest.mark.parametrize("config", [SMALL, SD1], ids=["small", "sd1"])
+@pytest.mark.parametrize("config", [SMALL, CLIP_L], ids=["small", "sd1"])
 def test_sd1_sizes_are_read_off_shapes(config: CLIPConfig) -> None:
     assert config_from_shapes(shapes_of(config)) == config
 
@@ -115,7 +105,7 @@ def test_the_folder_of_sd1_is_read() -> None:
         projection_dim=768,
     ).to_dict()
 
-    assert config_from_diffusers(written) == SD1
+    assert config_from_diffusers(written) == CLIP_L
 
 
 def test_the_folder_of_sd2_is_read() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -29,14 +28,9 @@ from nodes.models.shapes import shapes_of
 from nodes.models.unet import UNet
 from nodes.models.unet_config import skips_of
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
 FAMILIES: tuple[Family, ...] = ("sd1", "sd2")
 TIMES = torch.tensor([3, 700])
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def ours(family: Family, **options: bool) -> ControlNet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -29,13 +28,8 @@ from nodes.models.errors import ArchitectureError
 from nodes.models.text import TextEncoder
 from nodes.models.tokenizer import CLIPTokenizer
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
 SMALL = PatchConfig(width=24, size=(16, 24), patch=4, inner=32, layers=3, heads=4, mlp=48)
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def patches(config: PatchConfig = SMALL, channels: int = 3, seed: int = 1) -> PatchEncoder:

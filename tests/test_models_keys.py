@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_sizes import SD1_UNET, SD2_UNET, SDXL_UNET
 from torch import nn
 
 from nodes.models import keys_unet, keys_vae
@@ -84,24 +85,7 @@ VAE_JSON: dict[str, Any] = {
     "up_block_types": ["UpDecoderBlock2D"] * 4,
 }
 
-SD1 = UNetConfig(
-    4, 4, 320, (1, 2, 4, 4), (2, 2, 2, 2), (1, 1, 1, 0), 1, context_dim=768, num_heads=8
-)
-SD2 = replace(SD1, context_dim=1024, num_heads=None, head_channels=64, use_linear_projection=True)
-SDXL = UNetConfig(
-    4,
-    4,
-    320,
-    (1, 2, 4),
-    (2, 2, 2),
-    (0, 2, 10),
-    10,
-    context_dim=2048,
-    head_channels=64,
-    use_linear_projection=True,
-    adm_channels=2816,
-)
-SMALL = replace(SD1, model_channels=32, context_dim=16)
+SMALL = replace(SD1_UNET, model_channels=32, context_dim=16)
 
 
 def meta(build: type[nn.Module], *arguments: object, **options: object) -> nn.Module:
@@ -116,9 +100,9 @@ def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize(
     ("document", "config", "vector_name"),
     [
-        (SD1_JSON, SD1, "class_embedding"),
-        (SD2_JSON, SD2, "class_embedding"),
-        (SDXL_JSON, SDXL, "add_embedding"),
+        (SD1_JSON, SD1_UNET, "class_embedding"),
+        (SD2_JSON, SD2_UNET, "class_embedding"),
+        (SDXL_JSON, SDXL_UNET, "add_embedding"),
     ],
     ids=["Stable Diffusion 1", "Stable Diffusion 2", "SDXL"],
 )
@@ -172,7 +156,7 @@ def test_any_unet_maps_one_to_one_onto_diffusers_names(document: dict[str, Any])
 
 
 def test_well_known_tensors_of_the_unet_have_their_well_known_names() -> None:
-    names = keys_unet.to_diffusers(SD1)
+    names = keys_unet.to_diffusers(SD1_UNET)
 
     assert names["time_embed.2.bias"] == "time_embedding.linear_2.bias"
     assert names["input_blocks.0.0.weight"] == "conv_in.weight"
@@ -246,9 +230,11 @@ def test_options_of_a_unet_without_equivalent_are_named(
 def test_unclip_and_class_conditional_configurations_are_read() -> None:
     unclip = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 2048}
 
-    assert keys_unet.config_from_diffusers(SD2_JSON | unclip) == replace(SD2, adm_channels=2048)
+    assert keys_unet.config_from_diffusers(SD2_JSON | unclip) == replace(
+        SD2_UNET, adm_channels=2048
+    )
     upscaler = keys_unet.config_from_diffusers(SD2_JSON | {"num_class_embeds": 1000})
-    assert upscaler == replace(SD2, num_classes=1000)
+    assert upscaler == replace(SD2_UNET, num_classes=1000)
 
 
 OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from published_sizes import CLIP_L, OPENCLIP_H, SD1_UNET
 from tiny_models import TEXTS, UNETS
 from tiny_pipelines import tiny
 from torch import nn
@@ -11,15 +12,6 @@ from nodes.models.checkpoint_part import parameter_shapes
 from nodes.models.clip_config import CLIPConfig
 from nodes.models.lora_keys import Target, flattened, part_of, targets_of
 from nodes.models.unet_config import UNetConfig
-
-# The shapes of Stable Diffusion 1's UNet, of which many LoRA files' names are known.
-SD1 = UNetConfig(
-    4, 4, 320, (1, 2, 4, 4), (2, 2, 2, 2), (1, 1, 1, 0), 1, context_dim=768, num_heads=8
-)
-TEXT1 = CLIPConfig(vocab=49408, width=768, layers=12, heads=12, mlp=3072)
-TEXT2 = CLIPConfig(
-    vocab=49408, width=1024, layers=24, heads=16, mlp=4096, activation="gelu", pad_token=0
-)
 
 
 def module(name: str, config: UNetConfig | CLIPConfig) -> str:
@@ -61,10 +53,10 @@ def module(name: str, config: UNetConfig | CLIPConfig) -> str:
 )
 def test_the_names_of_stable_diffusions_unet(name: str, ours: str) -> None:
     assert part_of(name) is not None
-    assert module(name, SD1) == ours
+    assert module(name, SD1_UNET) == ours
 
 
-@pytest.mark.parametrize("config", [TEXT1, TEXT2], ids=["sd1", "sd2"])
+@pytest.mark.parametrize("config", [CLIP_L, OPENCLIP_H], ids=["sd1", "sd2"])
 @pytest.mark.parametrize(
     ("name", "ours"),
     [
@@ -93,7 +85,7 @@ def test_openclips_fused_projection_is_three_of_ours() -> None:
 
     assert found is not None
     layer = "text_model.encoder.layers.1.self_attn"
-    assert targets_of(TEXT2)[found[1]] == tuple(
+    assert targets_of(OPENCLIP_H)[found[1]] == tuple(
         Target(f"{layer}.{part}_proj", i, 3) for i, part in enumerate("qkv")
     )
 

@@ -1,7 +1,6 @@
 """Prompts to features: weights, chunks, embeddings, clip skip."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,6 +12,8 @@ from nodes.models.clip_config import CLIPConfig
 from nodes.models.errors import ArchitectureError
 from nodes.models.text import TextEncoder
 from nodes.models.tokenizer import CLIPTokenizer
+
+pytestmark = pytest.mark.usefixtures("without_gradients")
 
 SD1 = CLIPConfig(vocab=49408, width=64, layers=3, heads=1, mlp=128)
 SD2 = replace(SD1, activation="gelu", pad_token=0, default_skip=-2)
@@ -38,12 +39,6 @@ def encoder(tokenizer: CLIPTokenizer) -> TextEncoder:
 @pytest.fixture(scope="module")
 def module() -> CLIPText:
     return seeded(SD1)
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def row(tokens: list[int], pad: int = 49407) -> Tensor:

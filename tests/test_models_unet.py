@@ -10,6 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_sizes import SD1_UNET, SD2_UNET, SDXL_UNET
 from torch import Tensor, nn
 
 from nodes.models.errors import ArchitectureError, ModelError
@@ -25,27 +26,8 @@ from nodes.models.unet import (
     timestep_embedding,
 )
 
-SD1_FULL = UNetConfig(
-    4, 4, 320, (1, 2, 4, 4), (2, 2, 2, 2), (1, 1, 1, 0), 1, context_dim=768, num_heads=8
-)
-SD2_FULL = replace(
-    SD1_FULL, context_dim=1024, num_heads=None, head_channels=64, use_linear_projection=True
-)
-SDXL_FULL = UNetConfig(
-    4,
-    4,
-    320,
-    (1, 2, 4),
-    (2, 2, 2),
-    (0, 2, 10),
-    10,
-    context_dim=2048,
-    head_channels=64,
-    use_linear_projection=True,
-    adm_channels=2816,
-)
-SD1 = replace(SD1_FULL, model_channels=64, context_dim=48)
-SD2 = replace(SD2_FULL, model_channels=64, context_dim=48)
+SD1 = replace(SD1_UNET, model_channels=64, context_dim=48)
+SD2 = replace(SD2_UNET, model_channels=64, context_dim=48)
 EMOJI = UNetConfig(4, 4, 64, (1, 2, 2), (1, 1, 1), (1, 1, 1), 1, context_dim=192, num_heads=8)
 SMALL = UNetConfig(4, 4, 64, (1, 2), (1, 1), (1, 0), 1, context_dim=24, num_heads=8)
 UNCONDITIONAL = UNetConfig(3, 3, 64, (1, 2), (1, 1), (0, 1), 1, head_channels=32)
@@ -383,9 +365,9 @@ def test_times_are_embedded_cosines_first() -> None:
 @pytest.mark.parametrize(
     ("config", "tensors", "parameters"),
     [
-        (SD1_FULL, 686, 859_520_964),
-        (SD2_FULL, 686, 865_910_724),
-        (SDXL_FULL, 1680, 2_567_463_684),
+        (SD1_UNET, 686, 859_520_964),
+        (SD2_UNET, 686, 865_910_724),
+        (SDXL_UNET, 1680, 2_567_463_684),
     ],
     ids=["Stable Diffusion 1", "Stable Diffusion 2", "SDXL"],
 )
@@ -400,7 +382,7 @@ def test_the_published_networks_have_their_known_sizes(
 
 
 def test_tensors_are_named_as_in_the_original_files() -> None:
-    shapes = shapes_of(lambda: UNet(SD1_FULL))
+    shapes = shapes_of(lambda: UNet(SD1_UNET))
 
     block = "input_blocks.1.1.transformer_blocks.0"
     assert shapes["time_embed.0.weight"] == (1280, 320)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,9 @@ from nodes.models.keys_unet import to_diffusers
 from nodes.models.unet import UNet
 from nodes.types import Area, Condition, Conditioning, Image, Latent, Model, Sampler
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
 LATENTS = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def model(inputs: int, channels: int = 4, scale: float = 0.5) -> Model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,8 @@ from nodes.randomness import Noise
 from nodes.types import Condition, Conditioning, Image, Latent, Mask, Sampler, Sigmas, Vae
 from nodes.vae import vae_encode
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
+
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
@@ -30,12 +31,6 @@ def desk(tmp_path: Path) -> Desk:
 @pytest.fixture
 def vae() -> Vae:
     return Vae(Given(LinearVAE()), factor=8, channels=4)
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def picture(*shape: int) -> Image:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from node_support import Desk, Given
+from node_support import Desk, Given, settings_in
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nodegraph import Engine, Settings, node
+from nodegraph import Engine, node
 from nodes.models.clip import CLIPText
 from nodes.models.clip_config import CLIPConfig
 from nodes.models.errors import CheckpointError
@@ -132,18 +132,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     (folder / "models" / "embeddings").mkdir(parents=True)
     (folder / "models" / "checkpoints").mkdir()
     (folder / "models" / "checkpoints" / CHECKPOINT.name).symlink_to(CHECKPOINT)
-    settings = Settings(
-        models=(folder / "models",),
-        input=folder / "input",
-        output=folder / "output",
-        temp=folder / "temp",
-        cache=folder / "cache",
-        plugins=(),
-        device="cpu",
-        precision="fp32",
-        disk_cache_bytes=0,
-    )
-    with Engine((*nodes.modules(), sys.modules[__name__]), settings) as made:
+    with Engine((*nodes.modules(), sys.modules[__name__]), settings_in(folder)) as made:
         yield made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -42,15 +41,10 @@ from nodes.models.encoders import PatchConfig, as_depth, as_picture, one_hot_map
 from nodes.models.errors import CheckpointError
 from nodes.types import CONDITIONING, ClipVisionOutput, Image, Mask
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
 IMAGE = Image(torch.rand(2, 24, 20, 3, generator=torch.Generator().manual_seed(1)))
 DEPTH = Mask(IMAGE[..., 0])
 SEEN = ClipVisionOutput(torch.randn(2, 6), torch.randn(2, 5, 8), torch.randn(2, 5, 8))
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module")

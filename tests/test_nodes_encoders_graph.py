@@ -21,7 +21,7 @@ from encoder_files import (
     network,
     tokens,
 )
-from node_support import Desk, Given, Painter, painted_model, worth
+from node_support import Desk, Given, Painter, painted_model, settings_in, worth
 from safetensors.torch import save_file
 from tiny_models import UNETS, scrambled
 from torch import Tensor
@@ -35,7 +35,6 @@ from nodegraph import (
     Extension,
     NodeGraphError,
     Registry,
-    Settings,
     node,
 )
 from nodes.clip_vision import clip_vision_encode, clip_vision_loader
@@ -66,11 +65,7 @@ from nodes.sampling import ksampler
 from nodes.text import clip_encode
 from nodes.types import Clip, Conditioning, Image, Latent, Model
 
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
+pytestmark = pytest.mark.usefixtures("without_gradients")
 
 
 @pytest.fixture(scope="module")
@@ -269,18 +264,7 @@ def plugin(kind: EncoderKind[Any] = WORDS, name: str = "words") -> ModuleType:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    settings = Settings(
-        models=(tmp_path / "models",),
-        input=tmp_path / "input",
-        output=tmp_path / "output",
-        temp=tmp_path / "temp",
-        cache=tmp_path / "cache",
-        plugins=(),
-        device="cpu",
-        precision="fp32",
-        disk_cache_bytes=0,
-    )
-    with Engine((*nodes.modules(), plugin()), settings) as made:
+    with Engine((*nodes.modules(), plugin()), settings_in(tmp_path)) as made:
         yield made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,9 @@ from nodes.patching import DerivedSource
 from nodes.types import Clip, Model
 from nodes.weights import AbsentPart
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
 FAMILIES: tuple[Family, ...] = ("sd1", "sd2")
 CAT = [320, 1125, 539, 320, 2368]  # "a photo of a cat"
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 from lora_files import write
+from node_support import settings_in
 from torch import Tensor
 
 import nodes
-from nodegraph import Engine, Settings
+from nodegraph import Engine
 from nodes.models.checkpoint import inspect
 from nodes.models.clip_config import CLIPConfig
 
@@ -25,19 +26,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("lora graph")
     (folder / "models" / "checkpoints").mkdir(parents=True)
     (folder / "models" / "checkpoints" / CHECKPOINT.name).symlink_to(CHECKPOINT)
-    settings = Settings(
-        models=(folder / "models",),
-        input=folder / "input",
-        output=folder / "output",
-        temp=folder / "temp",
-        cache=folder / "cache",
-        plugins=(ROOT / "plugins",),
-        device="cpu",
-        precision="fp32",
-        disk_cache_bytes=0,
-    )
     for seed, name in enumerate("ab"):
         lora(folder, name, seed)
+    settings = settings_in(folder, plugins=(ROOT / "plugins",))
     with Engine(nodes.modules(), settings) as made:
         yield made
 

@@ -6,7 +6,6 @@ published update rules of their schedulers; only the noise of the seed is shared
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,17 +33,12 @@ from nodes.text import clip_encode, conditioning_empty
 from nodes.types import Latent, Model, Sigmas
 from nodes.vae import vae_decode, vae_encode
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
 SEED, CFG, STEPS = 77, 4.0, 10
 SIZE = 32  # pixels a side
 CAT = [320, 1125, 539, 320, 2368]  # "a photo of a cat"
 PAD = {"sd1": 49407, "sd2": 0}
 FAMILIES: tuple[Family, ...] = ("sd1", "sd2")
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module")

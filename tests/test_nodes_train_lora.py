@@ -13,8 +13,8 @@ import torch
 from node_support import Desk, worth
 from PIL import Image as Pictures
 from safetensors.torch import load_file
-from test_nodes_training import COLOURS, context_of, small_clip, small_unet, small_vae
 from torch import Tensor
+from training_desk import SIZE, context_of, latent_unet, plain_squares, small_clip, small_vae
 
 import nodes.train_lora
 import nodes.train_lora_latents
@@ -28,13 +28,11 @@ from nodes.train_diffusion import train_diffusion
 from nodes.train_lora import TrainedLora, train_lora
 from nodes.train_lora_latents import LoraOfLatents, train_lora_node
 from nodes.training.changes import Algorithm
-from nodes.training.dataset import Dataset, read_dataset
+from nodes.training.dataset import Dataset
 from nodes.training.diffusion import DiffusionLesson
-from nodes.training.image_folder import read_image_folder
 from nodes.training.recipe import Recipe
 from nodes.types import Area, Attached, Clip, Conditioning, Latent, Model
 
-SIZE = 16
 WIDTH = 64
 RECIPE = Recipe(steps=6, batch=3, rate=1e-2, warmup=1, ema=0.5, save_every=2, seed=4)
 ALGORITHMS: tuple[Algorithm, ...] = ("LoRA", "LoHa", "LoKr", "OFT")
@@ -47,13 +45,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("squares")
-    for name, colour in COLOURS.items():
-        picture = Pictures.new("RGB", (SIZE, SIZE), (255, 255, 255))
-        picture.paste(colour, (4, 4, 12, 12))
-        picture.save(folder / f"{name}.png")
-        (folder / f"{name}.txt").write_text(f"{name} square")
-    return read_dataset(folder, read_image_folder)
+    return plain_squares(tmp_path_factory.mktemp("squares"))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +54,7 @@ def model(desk: Desk, dataset: Dataset) -> Model:
     recipe = replace(RECIPE, steps=3, ema=0.0)
     vae, clip = small_vae(desk), small_clip(desk)
     key = context_of(desk, "b" * 32)
-    unet = small_unet(desk)
+    unet = latent_unet(desk)
     return train_diffusion(unet, dataset, recipe, SIZE, vae=vae, clip=clip, context=key).model
 
 

@@ -12,23 +12,30 @@ import torch
 from node_support import Desk
 from PIL import Image as Pictures
 from torch import Tensor
+from training_desk import (
+    COLOURS,
+    SIZE,
+    assert_equal,
+    context_of,
+    latent_unet,
+    plain_squares,
+    small_clip,
+    small_unet,
+    small_vae,
+    weights,
+)
 
-from nodegraph import Cancelled, CancelToken, Context, NodeGraphError, SavedFile
+from nodegraph import Cancelled, CancelToken, NodeGraphError, SavedFile
 from nodes.models.controlnet import ControlNet as ControlNetwork
-from nodes.new_models import new_autoencoder, new_text_encoder, new_unet
 from nodes.train_autoencoder import train_autoencoder
 from nodes.train_controlnet import train_controlnet
 from nodes.train_diffusion import train_diffusion
-from nodes.training.dataset import Dataset, read_dataset
-from nodes.training.image_folder import read_image_folder
+from nodes.training.dataset import Dataset
 from nodes.training.recipe import Recipe
 from nodes.training_recipe import training_recipe
-from nodes.types import Clip, Model, Vae
+from nodes.types import Model
 
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 220)}
 RECIPE = Recipe(steps=6, batch=3, rate=1e-3, warmup=2, ema=0.5, save_every=2, show_every=3)
-KEY = "0123456789abcdef" * 4
-SIZE = 16
 
 
 @pytest.fixture(scope="module")
@@ -38,49 +45,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("squares")
-    for name, colour in COLOURS.items():
-        picture = Pictures.new("RGB", (SIZE, SIZE), (255, 255, 255))
-        picture.paste(colour, (4, 4, 12, 12))
-        picture.save(folder / f"{name}.png")
-        (folder / f"{name}.txt").write_text(f"{name} square")
-    return read_dataset(folder, read_image_folder)
-
-
-def context_of(desk: Desk, key: str = KEY, **changes: object) -> Context:
-    folders = replace(desk.folders, cache=desk.folder / "cache")
-    return replace(desk.context, key=key, folders=folders, **changes)  # type: ignore[arg-type]
-
-
-def small_vae(desk: Desk) -> Vae:
-    return new_autoencoder(32, "1,1", 1, 4, 0, context=context_of(desk))
-
-
-def small_unet(desk: Desk, **changes: object) -> Model:
-    options: dict[str, object] = {
-        "channels": 32,
-        "multipliers": "1",
-        "blocks": "1",
-        "depths": "1",
-        "heads": 4,
-        "context_width": 64,
-        **changes,
-    }
-    return new_unet(**options, context=context_of(desk))  # type: ignore[arg-type]
-
-
-def small_clip(desk: Desk) -> Clip:
-    return new_text_encoder(64, 1, 0, context=context_of(desk))
-
-
-def weights(handle: Model | Vae | Clip) -> dict[str, Tensor]:
-    assert handle.source is not None
-    return handle.source.load().state_dict()
-
-
-def assert_equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    return plain_squares(tmp_path_factory.mktemp("squares"))
 
 
 def test_an_autoencoder_is_trained_and_its_latents_are_scaled(desk: Desk, dataset: Dataset) -> None:
@@ -119,7 +84,7 @@ def _pixels(path: Path) -> Tensor:
 def test_a_latent_model_is_trained_on_captions(
     desk: Desk, dataset: Dataset, train_text: bool
 ) -> None:
-    model, clip, vae = small_unet(desk), small_clip(desk), small_vae(desk)
+    model, clip, vae = latent_unet(desk), small_clip(desk), small_vae(desk)
     made = train_diffusion(
         model,
         dataset,
@@ -141,9 +106,7 @@ def test_a_latent_model_is_trained_on_captions(
 
 
 def test_a_pixel_model_needs_neither_a_vae_nor_captions(desk: Desk, dataset: Dataset) -> None:
-    model = small_unet(
-        desk, latent_channels=3, context_width=0, learned_variance=True, noise="linear"
-    )
+    model = small_unet(desk, context_width=0, learned_variance=True, noise="linear")
     assert (model.factor, model.channels, model.scale) == (1, 3, 1.0)
     made = train_diffusion(
         model, dataset, RECIPE, SIZE, stored="fp32", context=context_of(desk, "p" * 32)
@@ -158,7 +121,7 @@ def test_a_pixel_model_needs_neither_a_vae_nor_captions(desk: Desk, dataset: Dat
 def test_a_run_that_was_cancelled_goes_on_and_ends_where_a_whole_one_ends(
     desk: Desk, dataset: Dataset
 ) -> None:
-    model, vae, clip = small_unet(desk), small_vae(desk), small_clip(desk)
+    model, vae, clip = latent_unet(desk), small_vae(desk), small_clip(desk)
 
     def run(key: str, cancel: CancelToken, stop_at: int | None) -> Model:
         def progress(value: int, total: int, text: str) -> None:
@@ -182,7 +145,7 @@ def test_a_run_that_was_cancelled_goes_on_and_ends_where_a_whole_one_ends(
 def test_what_is_measured_and_drawn_is_told_and_again_when_a_run_goes_on(
     desk: Desk, dataset: Dataset
 ) -> None:
-    model, vae, clip = small_unet(desk), small_vae(desk), small_clip(desk)
+    model, vae, clip = latent_unet(desk), small_vae(desk), small_clip(desk)
 
     def run(cancel: CancelToken, stop_at: int | None) -> list[tuple[Any, ...]]:
         told: list[tuple[Any, ...]] = []
@@ -221,7 +184,7 @@ def test_what_is_measured_and_drawn_is_told_and_again_when_a_run_goes_on(
 
 
 def test_a_finished_run_is_reused_without_reading_the_data(desk: Desk, dataset: Dataset) -> None:
-    model, vae, clip = small_unet(desk), small_vae(desk), small_clip(desk)
+    model, vae, clip = latent_unet(desk), small_vae(desk), small_clip(desk)
 
     def run(data: Dataset) -> Model:
         context = context_of(desk, "f" * 32)
@@ -237,7 +200,7 @@ def test_a_run_that_diverges_fails_with_what_to_do_and_keeps_its_state(
     wild = replace(RECIPE, rate=1e12, warmup=0, clip=0.0, steps=40, save_every=1, optimizer="sgd")
     with pytest.raises(NodeGraphError, match=r"diverged at step \d+.*lower rate"):
         train_diffusion(
-            small_unet(desk), dataset, wild, SIZE, vae=small_vae(desk), clip=small_clip(desk),
+            latent_unet(desk), dataset, wild, SIZE, vae=small_vae(desk), clip=small_clip(desk),
             context=context_of(desk, "d" * 32),
         )  # fmt: skip
 
@@ -255,7 +218,7 @@ def test_parts_that_do_not_belong_together_are_named(
     changes = {"context_width": parts["context_width"]} if "context_width" in parts else {}
     with pytest.raises(NodeGraphError, match=said):
         train_diffusion(
-            small_unet(desk, **changes),
+            latent_unet(desk, **changes),
             dataset,
             RECIPE,
             SIZE,
@@ -274,20 +237,20 @@ def test_work_without_a_key_is_refused(desk: Desk, dataset: Dataset) -> None:
 
 def test_an_untrained_network_is_a_function_of_its_settings_and_seed(desk: Desk) -> None:
     torch.manual_seed(1)
-    first = weights(small_unet(desk))
+    first = weights(latent_unet(desk))
     torch.manual_seed(2)
     (desk.folder / "cache" / "untrained").rename(desk.folder / "cache" / "elsewhere")
-    assert_equal(weights(small_unet(desk)), first)
-    other = weights(small_unet(desk, seed=1))
+    assert_equal(weights(latent_unet(desk)), first)
+    other = weights(latent_unet(desk, seed=1))
     assert not torch.equal(other["time_embed.0.weight"], first["time_embed.0.weight"])
     assert not first["out.2.weight"].any()  # an untrained network answers 0
 
 
 def test_settings_that_make_no_network_are_named(desk: Desk) -> None:
     with pytest.raises(NodeGraphError, match=r"multipliers: expected whole numbers.*'1;2'"):
-        small_unet(desk, multipliers="1;2")
+        latent_unet(desk, multipliers="1;2")
     with pytest.raises(NodeGraphError, match="one entry a level"):
-        small_unet(desk, multipliers="1,2")
+        latent_unet(desk, multipliers="1,2")
 
 
 def test_a_recipe_node_makes_the_recipe_and_names_what_is_wrong() -> None:
@@ -316,7 +279,7 @@ def test_a_controlnet_is_trained_and_loads_like_any(
     vae, clip = small_vae(desk), small_clip(desk)
     # An untrained UNet ends in a convolution of zeros, through which no gradient comes back.
     model = train_diffusion(
-        small_unet(desk), dataset, RECIPE, SIZE, vae=vae, clip=clip, context=context_of(desk)
+        latent_unet(desk), dataset, RECIPE, SIZE, vae=vae, clip=clip, context=context_of(desk)
     ).model
     base = weights(model)
     made = train_controlnet(
@@ -342,5 +305,5 @@ def test_a_controlnet_is_trained_and_loads_like_any(
 def test_a_hint_that_the_data_lack_is_named(desk: Desk, dataset: Dataset) -> None:
     with pytest.raises(NodeGraphError, match=r"no hint 'depth' for every picture; it has none"):
         train_controlnet(
-            small_unet(desk), dataset, RECIPE, "depth", SIZE, context=context_of(desk, "h" * 32)
+            latent_unet(desk), dataset, RECIPE, "depth", SIZE, context=context_of(desk, "h" * 32)
         )

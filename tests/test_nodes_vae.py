@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -15,12 +14,13 @@ from tiny_pipelines import FACTOR, tiny
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from benchmarks.vae_tiling import borders, drawings, psnr, seam, sunset
 from nodegraph import Cancelled, NodeGraphError
-from nodes.imaging.files import decode as read_picture
 from nodes.loaders import load_checkpoint
 from nodes.types import Image, Latent, Vae
 from nodes.vae import vae_decode, vae_decode_tiled, vae_encode, vae_encode_tiled
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
 ROOT = Path(__file__).parents[1]
 PIXELS = Vae(None, factor=1, channels=3)
 
@@ -59,12 +59,6 @@ def blocks() -> Blocks:
 @pytest.fixture
 def vae(blocks: Blocks) -> Vae:
     return Vae(Given(blocks), factor=4, channels=4)
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def picture(*shape: int) -> Image:
@@ -317,49 +311,11 @@ def test_an_overlap_is_at_most_a_quarter_of_the_tile(desk: Desk, vae: Vae) -> No
 TILE, OVERLAP = 128, 32  # pixels
 
 
-def drawings() -> Image:
-    """16 drawings on white, 256 x 256, moved so that the borders of tiles cut through them."""
-    image = read_picture(ROOT / "tests" / "data" / "drawings.png").image
-    return Image(image.roll((29, 37), dims=(1, 2)))
-
-
-def sunset() -> Image:
-    """A smooth picture, 256 x 256."""
-    side = torch.linspace(0, 1, 256)
-    y, x = torch.meshgrid(side, side, indexing="ij")
-    colours = (0.95 - 0.3 * y, 0.5 + 0.4 * (3 * x + y).sin(), 0.3 + 0.6 * x * y)
-    return Image(torch.stack(colours, dim=-1)[None])
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, Vae]:
     desk = Desk(tmp_path_factory.mktemp("trained"))
     (desk.folder / "models").symlink_to(ROOT / "models")
     return desk, load_checkpoint("emoji.safetensors", context=desk.context).vae
-
-
-def psnr(found: Tensor, expected: Tensor) -> float:
-    """Decibels, of values in [0, 1]."""
-    return -10 * math.log10(float((found - expected).square().mean()))
-
-
-def borders(side: int, tile: int, overlap: int) -> list[int]:
-    """Where, along one side, a tile of one of the three lengths begins or ends."""
-    found: set[int] = set()
-    for length in (tile, tile // 2, tile * 2):
-        starts = [*range(0, side - length, length - overlap), side - length]
-        found |= {end for start in starts for end in (start, start + length)}
-    return sorted(place for place in found if 0 < place < side)
-
-
-def seam(difference: Tensor, places: list[int]) -> float:
-    """How much larger the jumps of (B, H, W, C) are at these rows and columns than elsewhere."""
-    down = (difference[:, 1:] - difference[:, :-1]).abs().mean(dim=(0, 2, 3))
-    right = (difference[:, :, 1:] - difference[:, :, :-1]).abs().mean(dim=(0, 1, 3))
-    jumps = torch.stack([down, right]).mean(dim=0)
-    at = torch.zeros(len(jumps), dtype=torch.bool)
-    at[[place - 1 for place in places]] = True
-    return float(jumps[at].mean() / jumps[~at].mean())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import sys
 from collections import Counter
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from example_plugins import function, module
+from few_emoji import needs_font
 from node_support import Desk
 from PIL import Image, ImageDraw
 
@@ -28,10 +28,6 @@ building = module("emoji", "building")
 node = module("emoji", "emoji_dataset")
 
 WHOLE = 2
-HAS_FONT = any((Path(folder) / fonts.FILE).is_file() for folder in fonts.FOLDERS)
-needs_font = pytest.mark.skipif(
-    not HAS_FONT and not os.environ.get("CI"), reason="the font is not installed here"
-)
 CAT, APPLE, CLAUS, FLAG = "🐱", "🍎", "🤶", "🇫🇷"
 THUMB, DARK_THUMB, ASTRONAUT = "👍", "👍🏿", "👩‍🚀"
 

@@ -1,13 +1,12 @@
 """Plugins: found without importing, loaded whole or not at all."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import standin_nodes
 from editor_files import TEXT_TO_IMAGE, text_to_image
-from plugin_support import SHOUT, imported, plugin, taken_out
+from plugin_support import SHOUT, imported, plugin
 
 from nodegraph.errors import PluginError
 from nodegraph.graph import validate
@@ -15,16 +14,8 @@ from nodegraph.plugins import find, load, load_all
 from nodegraph.registry import Registry
 from nodegraph.workflow import convert
 
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 OURS = Path(__file__).parent.parent / "plugins"
-
-
-@pytest.fixture(autouse=True)
-def modules_as_before() -> Iterator[None]:
-    """None at first, whatever other tests imported; and theirs again at the end."""
-    others = taken_out()
-    yield
-    taken_out()
-    sys.modules.update(others)
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import small_nodes
 from executor_support import entry
-from plugin_support import plugin, shouting, taken_out
+from plugin_support import plugin, shouting
 
 from nodegraph.cache import Cache
 from nodegraph.errors import PluginError
@@ -22,6 +20,7 @@ from nodegraph.plugins import load_all
 from nodegraph.plugins.code import LARGE, code_hash
 from nodegraph.registry import Registry
 
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 BRUSHES = """
     from typing import Annotated
     from nodegraph import ChoiceOf, Context, Extension, node
@@ -44,14 +43,6 @@ BRUSH = """
 
     BRUSH = Extension("brushes", {{ {name!r}: draw }})
 """
-
-
-@pytest.fixture(autouse=True)
-def modules_as_before() -> Iterator[None]:
-    others = taken_out()
-    yield
-    taken_out()
-    sys.modules.update(others)
 
 
 @pytest.fixture

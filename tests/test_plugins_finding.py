@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plugin_support import imported, installed, shouting, taken_out
+from plugin_support import imported, installed, modules_apart, shouting
 
 from nodegraph.errors import PluginError
 from nodegraph.plugins import Choice, find, load_plugins
@@ -20,10 +20,8 @@ PACKAGES = ("loudly", "elsewhere")
 
 @pytest.fixture(autouse=True)
 def modules_as_before() -> Iterator[None]:
-    others = taken_out(*PACKAGES)
-    yield
-    taken_out(*PACKAGES)
-    sys.modules.update(others)
+    with modules_apart(*PACKAGES):
+        yield
 
 
 @pytest.fixture

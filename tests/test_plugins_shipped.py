@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plugin_support import taken_out
 
 import nodes
 from nodegraph.plugins import Choice, find, load_plugins
 from nodegraph.registry import Registry
 
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 ROOT = Path(__file__).parent.parent
 NAMES = [manifest.name for manifest in find([ROOT / "plugins"])]
 HEAVY = ("kornia", "spandrel", "matplotlib", "scipy", "transformers", "diffusers", "torchvision")
-
-
-@pytest.fixture(autouse=True)
-def modules_as_before() -> Iterator[None]:
-    others = taken_out()
-    yield
-    taken_out()
-    sys.modules.update(others)
 
 
 def test_all_of_them_load_together() -> None:

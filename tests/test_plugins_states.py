@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import standin_nodes
 from executor_support import module_of
-from plugin_support import SHOUT, imported, plugin, shouting, taken_out
+from plugin_support import SHOUT, imported, plugin, shouting
 
 from nodegraph.errors import PluginError
 from nodegraph.plugins import Choice, Plugin, load_plugin, load_plugins
 from nodegraph.registry import Extension, Registry
 
-
-@pytest.fixture(autouse=True)
-def modules_as_before() -> Iterator[None]:
-    """None at first, whatever other tests imported; and theirs again at the end."""
-    others = taken_out()
-    yield
-    taken_out()
-    sys.modules.update(others)
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plugin_support import taken_out
 
 import nodes
 from nodegraph.errors import PluginError
@@ -16,15 +14,8 @@ from nodegraph.plugins import Choice, load_plugins
 from nodegraph.plugins.template import create
 from nodegraph.registry import Registry
 
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(autouse=True)
-def modules_as_before() -> Iterator[None]:
-    others = taken_out()
-    yield
-    taken_out()
-    sys.modules.update(others)
 
 
 def test_its_own_test_passes_at_once(tmp_path: Path) -> None:

@@ -235,12 +235,29 @@ def test_the_description_is_whole(openapi: dict[str, Any]) -> None:
             in_path = [p["name"] for p in operation.get("parameters", []) if p["in"] == "path"]
             assert in_path == re.findall(r"\{(\w+)\}", path)
             for parameter in operation.get("parameters", []):
-                assert parameter["in"] in ("path", "query")
-                assert parameter["required"] is True or parameter["in"] == "query"
+                assert parameter["in"] in ("path", "query", "header")
+                assert parameter["required"] is True or parameter["in"] != "path"
             assert "200" in operation["responses"] or "204" in operation["responses"]
             for status, response in operation["responses"].items():
                 assert re.fullmatch(r"\d{3}", status)
                 assert response["description"]
+
+
+def test_what_writes_a_file_says_that_it_reads_if_match(openapi: dict[str, Any]) -> None:
+    told = {
+        (method, path)
+        for path, entry in openapi["paths"].items()
+        for method, operation in entry.items()
+        for parameter in operation.get("parameters", [])
+        if (parameter["name"], parameter["in"]) == ("If-Match", "header")
+    }
+
+    assert told == {
+        ("post", "/api/userdata/{file}"),
+        ("delete", "/api/userdata/{file}"),
+        ("post", "/api/userdata/{file}/move/{dest}"),
+        ("post", "/api/userdata/{file}/versions/{version}/restore"),
+    }
 
 
 def test_every_schema_is_one(openapi: dict[str, Any]) -> None:

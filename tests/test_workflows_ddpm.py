@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from node_support import settings_in
 from training_desk import SIZE, squares
 
 import nodes
-from nodegraph import Engine, RunResult, Settings
+from nodegraph import Engine, RunResult
 from nodes.imaging.files import decode
 
 ROOT = Path(__file__).parents[1]
@@ -33,17 +34,7 @@ DATA = {"class_type": "LoadImageFolder", "inputs": {"folder": "squares"}}
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("ddpm")
     squares(folder / "input" / "squares")
-    settings = Settings(
-        input=folder / "input",
-        output=folder / "output",
-        temp=folder / "temp",
-        cache=folder / "cache",
-        plugins=(),
-        device="cpu",
-        precision="fp32",
-        disk_cache_bytes=0,
-    )
-    with Engine(nodes.modules(), settings) as made:
+    with Engine(nodes.modules(), settings_in(folder)) as made:
         yield made
 
 

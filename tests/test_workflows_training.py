@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,24 +13,16 @@ from typing import Any
 
 import pytest
 import torch
-from example_plugins import module
+from few_emoji import all_emoji, engine_on, needs_font
 from safetensors import safe_open
 
-import nodes
-from nodegraph import Engine, RunResult, Settings
+from nodegraph import Engine, RunResult
 from nodes.imaging.files import decode
 from nodes.models.checkpoint_info import inspect
 from nodes.models.controlnet_file import inspect_controlnet
 
 ROOT = Path(__file__).parents[1]
 MOST = 40 << 20  # bytes that a file of the embedded model may have
-HAS_FONT = any(
-    (Path(folder) / module("emoji", "font").FILE).is_file()
-    for folder in module("emoji", "font").FOLDERS
-)
-needs_font = pytest.mark.skipif(
-    not HAS_FONT and not os.environ.get("CI"), reason="the font is not installed here"
-)
 SMALL = {
     "EmojiDataset": {"size": 32},
     "SplitDataset": {"limit": 10, "validation": 0.2},
@@ -49,23 +40,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """On every 80th emoji."""
-    folder = tmp_path_factory.mktemp("training")
-    sequences = module("emoji", "sequences")
-    few = sequences.known_emoji(sequences.Wanted())[::80]
-    settings = Settings(
-        models=(ROOT / "models",),
-        input=ROOT / "input",
-        output=folder / "output",
-        temp=folder / "temp",
-        cache=folder / "cache",
-        plugins=(ROOT / "plugins",),
-        device="cpu",
-        precision="fp32",
-        disk_cache_bytes=0,
-    )
-    with pytest.MonkeyPatch.context() as patch, Engine(nodes.modules(), settings) as made:
-        for loaded in [m for m in sys.modules.values() if m.__name__.endswith("emoji_dataset")]:
-            patch.setattr(loaded, "known_emoji", lambda _: few)
+    with engine_on(all_emoji()[::80], tmp_path_factory.mktemp("training")) as made:
         yield made
 
 

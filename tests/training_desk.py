@@ -23,7 +23,7 @@ GROUND, SQUARE = (0, 0, 0), (255, 128, 0)  # of a segmentation
 SIZE = 16
 
 
-def context_of(desk: Desk, key: str, **changes: Any) -> Context:
+def context_of(desk: Desk, key: str = "new", **changes: Any) -> Context:
     """A context with a cache, for work of a key."""
     folders = replace(desk.folders, cache=desk.folder / "cache")
     return replace(desk.context, key=key.ljust(32, "0"), folders=folders, **changes)
@@ -50,12 +50,22 @@ def squares(folder: Path, colours: Mapping[str, tuple[int, int, int]] = COLOURS)
     return read_dataset(folder, read_image_folder)
 
 
+def plain_squares(folder: Path) -> Dataset:
+    """A square of each colour in the middle, with a caption and nothing else beside it."""
+    for name, colour in COLOURS.items():
+        picture = Pictures.new("RGB", (SIZE, SIZE), (255, 255, 255))
+        picture.paste(colour, (4, 4, 12, 12))
+        picture.save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(f"{name} square")
+    return read_dataset(folder, read_image_folder)
+
+
 def small_vae(desk: Desk) -> Vae:
-    return new_autoencoder(32, "1,1", 1, 4, 0, context=context_of(desk, "new"))
+    return new_autoencoder(32, "1,1", 1, 4, 0, context=context_of(desk))
 
 
 def small_clip(desk: Desk) -> Clip:
-    return new_text_encoder(64, 1, 0, context=context_of(desk, "new"))
+    return new_text_encoder(64, 1, 0, context=context_of(desk))
 
 
 def small_unet(desk: Desk, **changes: Any) -> Model:
@@ -70,7 +80,12 @@ def small_unet(desk: Desk, **changes: Any) -> Model:
         "latent_channels": 3,
         **changes,
     }
-    return new_unet(**options, context=context_of(desk, "new"))
+    return new_unet(**options, context=context_of(desk))
+
+
+def latent_unet(desk: Desk, **changes: Any) -> Model:
+    """The same for latents of four channels."""
+    return small_unet(desk, **{"latent_channels": 4, **changes})
 
 
 def weights(handle: Model | Vae | Clip | ConditionEncoder) -> dict[str, Tensor]:

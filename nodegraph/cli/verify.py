@@ -14,7 +14,6 @@ from nodegraph.errors import DocumentError
 from nodegraph.events import Event, Executed
 from nodegraph.folders import Folders
 from nodegraph.outputs import SavedFile, Shown
-from nodegraph.saving import Reservations, reserve
 from nodegraph.settings import Settings
 
 from .bars import Watcher
@@ -62,18 +61,8 @@ class Aside(Folders):
 
     aside: Path = field(default_factory=Path)
 
-    def reserve(
-        self,
-        kind: Literal["output", "temp"],
-        prefix: str,
-        suffix: str,
-        count: int = 1,
-        *,
-        width: int = 0,
-        height: int = 0,
-    ) -> Reservations:
-        root = self.aside / kind
-        return reserve(root, kind, prefix, suffix, count, width=width, height=height)
+    def written_to(self, kind: Literal["output", "temp"]) -> Path:
+        return self.aside / kind
 
     def written(self, file: SavedFile) -> Path:
         """Where a file that was saved meanwhile is."""

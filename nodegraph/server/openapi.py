@@ -9,7 +9,7 @@ from typing import Any
 from nodegraph.version import VERSION
 
 from . import schema
-from .route import Route, Schema
+from .route import Param, Route, Schema
 
 ABOUT = """ComfyUI's protocol, and what it lacks. Every path is there with and without `/api`.
 
@@ -52,7 +52,11 @@ def _operation(route: Route) -> dict[str, Any]:
         "tags": [route.tag],
         "responses": _responses(route),
     }
-    parameters = [*_in_path(route), *_in_query(route)]
+    parameters = [
+        *_in_path(route),
+        *_params("query", route.query),
+        *_params("header", route.headers),
+    ]
     if parameters:
         found["parameters"] = parameters
     if route.body is not None:
@@ -95,16 +99,16 @@ def _in_path(route: Route) -> list[dict[str, Any]]:
     ]
 
 
-def _in_query(route: Route) -> list[dict[str, Any]]:
+def _params(place: str, params: tuple[Param, ...]) -> list[dict[str, Any]]:
     return [
         {
             "name": param.name,
-            "in": "query",
+            "in": place,
             "required": param.required,
             "schema": _plain(param.schema),
             **({"description": param.help} if param.help else {}),
         }
-        for param in route.query
+        for param in params
     ]
 
 

@@ -45,7 +45,7 @@ def record(required: Mapping[str, Schema], **optional: Schema) -> Schema:
 
 @dataclass(frozen=True)
 class Param:
-    """A parameter of the query."""
+    """A parameter of the query, or a header."""
 
     name: str
     schema: Schema = field(default_factory=lambda: TEXT)
@@ -72,6 +72,7 @@ class Route:
     summary: str
     tag: str
     query: tuple[Param, ...] = ()
+    headers: tuple[Param, ...] = ()
     body: Schema | str | tuple[str, Schema] | None = None
     optional: bool = False
     answer: Schema | str | None = None

@@ -25,6 +25,7 @@ from desk import (
     output,
     shown,
 )
+from editor_files import text_to_image
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
@@ -168,17 +169,7 @@ EDITED: dict[str, Any] = {
         ),
         drawn_node(9, "SaveImage", (1451, 189), [socket("images", "IMAGE", 9)], [], ["ComfyUI"]),
     ],
-    "links": [
-        [1, 4, 0, 3, 0, "MODEL"],
-        [2, 5, 0, 3, 3, "LATENT"],
-        [3, 4, 1, 6, 0, "CLIP"],
-        [4, 6, 0, 3, 1, "CONDITIONING"],
-        [5, 4, 1, 7, 0, "CLIP"],
-        [6, 7, 0, 3, 2, "CONDITIONING"],
-        [7, 3, 0, 8, 0, "LATENT"],
-        [8, 4, 2, 8, 1, "VAE"],
-        [9, 8, 0, 9, 0, "IMAGE"],
-    ],
+    "links": text_to_image()["links"],
     "groups": [
         {
             "title": "The words",

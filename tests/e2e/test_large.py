@@ -12,7 +12,8 @@ from desk import FRAMES, cables, node
 from playwright.sync_api import CDPSession, Page, WebSocketRoute, expect
 from server_process import until
 
-COLUMNS = 25
+from benchmarks.canvas import graph, joined
+
 PANELS = ("Examples", "Queue", "Gallery", "Errors")
 # Stands in for React's developer tools: counts the nodes of the canvas that a commit rendered. A
 # fiber did work in a commit if it has the flag PerformedWork; what a commit left alone is reached
@@ -44,18 +45,8 @@ DRAWN = """() => [...document.querySelectorAll(".react-flow__edge")]
 
 
 def write_graph(folder: Path, count: int) -> Path:
-    """A graph of chains of COLUMNS nodes, each of which scales what the last one gives."""
-    values = {"upscale_method": "bilinear", "width": 64, "height": 64, "crop": "disabled"}
-    graph = {
-        str(id): {
-            "class_type": "ImageScale",
-            "inputs": values | ({"image": [str(id - 1), 0]} if id % COLUMNS else {}),
-            "_meta": {"title": f"Node {id}"},
-        }
-        for id in range(count)
-    }
     path = folder / f"{count}.json"
-    path.write_text(json.dumps(graph))
+    path.write_text(graph(count))
     return path
 
 
@@ -183,19 +174,14 @@ def zoom_in(page: Page) -> None:
 def test_a_step_of_a_run_renders_one_node_and_changes_no_document(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:
-    socket: list[WebSocketRoute] = []
+    sockets: list[list[WebSocketRoute]] = []
 
     def prepare(page: Page) -> None:
-        def join(route: WebSocketRoute) -> None:
-            socket.append(route)
-            server = route.connect_to_server()
-            route.on_message(server.send)
-            server.on_message(route.send)
-
-        page.route_web_socket("**/ws?*", join)
+        sockets.append(joined(page))
         page.add_init_script(COUNTER)
 
     page = opened(before=prepare)
+    [socket] = sockets
     load(page, write_graph(tmp_path, 1000), 1000)
     near(page, "Node 512")
     page.keyboard.press("Escape")

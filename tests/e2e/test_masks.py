@@ -181,6 +181,7 @@ def test_keys_alone_paint_and_nothing_painted_is_thrown_away_unasked(inpaint: Pa
     page.keyboard.press("Escape")
     expect(question).to_have_count(0)
     expect(dialog.get_by_role("status")).to_contain_text("is masked")
+    expect(stage).to_be_focused()
     page.keyboard.press("Escape")
     question.get_by_role("button", name="Throw away").click()
 

@@ -213,7 +213,7 @@ def test_a_switch_is_switched_by_mouse_and_keys(page: Page) -> None:
 def test_a_model_that_is_not_there_stays_and_those_of_near_names_are_offered(
     page: Page, tmp_path: Path
 ) -> None:
-    name = "emoji_bootstrp-v1.ckpt"
+    name = "emojii_v1.ckpt"
     opened(
         page,
         tmp_path,

@@ -28,6 +28,9 @@ ENTRY = record(
 )
 FULL = Param("full_info", help="true: facts of the file, not its name alone")
 OVERWRITE = Param("overwrite", help="false: a file that is there stays; true by default")
+MATCH = Param(
+    hdrs.IF_MATCH, help="etags: only if the file has one of them, or `*`: if there is one"
+)
 OTHER = {412: "it has none of the etags in If-Match, or is not there"}
 ASKING = {403: "it leads out of the user's folder", 404: "it is not there"}
 WRITING = {
@@ -164,6 +167,7 @@ async def user_file(server: Server, request: web.Request) -> web.StreamResponse:
     "/userdata/{file:[^/]+}",
     "Write a file of the user's",
     query=(OVERWRITE, FULL),
+    headers=(MATCH,),
     body="application/octet-stream",
     optional=True,
     answer=NAME_OR_FILE,
@@ -183,6 +187,7 @@ async def write_user_file(server: Server, request: web.Request) -> web.Response:
     "DELETE",
     "/userdata/{file:[^/]+}",
     "Delete a file of the user's",
+    headers=(MATCH,),
     statuses={204: "it is gone", 507: "the disk refuses", **ASKING, **OTHER},
 )
 async def delete_user_file(server: Server, request: web.Request) -> web.Response:
@@ -195,6 +200,7 @@ async def delete_user_file(server: Server, request: web.Request) -> web.Response
     "/userdata/{file:[^/]+}/move/{dest:[^/]+}",
     "Give a file of the user's another name",
     query=(OVERWRITE, FULL),
+    headers=(MATCH,),
     answer=NAME_OR_FILE,
     statuses={404: "it is not there", **WRITING, **OTHER},
 )

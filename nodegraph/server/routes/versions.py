@@ -11,7 +11,7 @@ from ..answers import answer
 from ..route import NUMBER, TEXT, WHOLE, Param, Routes, array, record
 from ..sending import FileAnswer, document_media, file_headers
 from ..server import Server
-from .users import ASKING, FILE, FULL, NAME_OR_FILE, OTHER, WRITING, matching, told
+from .users import ASKING, FILE, FULL, MATCH, NAME_OR_FILE, OTHER, WRITING, matching, told
 
 VERSION = record({"version": TEXT, "size": WHOLE, "modified": NUMBER})
 
@@ -52,6 +52,7 @@ async def version(server: Server, request: web.Request) -> web.StreamResponse:
     "/userdata/{file:[^/]+}/versions/{version:[^/]+}/restore",
     "Write what a file held before once more",
     query=(FULL,),
+    headers=(MATCH,),
     answer=NAME_OR_FILE,
     statuses={404: "there is no such version", **WRITING, **OTHER},
 )

@@ -73,9 +73,7 @@ def dpmpp_2m_sde(
         if s == 0:
             x = D
             continue
-        h = sigma.log() - s.log()
-        z = (1 + eta) * h
-        x = s / sigma * (-eta * h).exp() * x - (-z).expm1() * D
+        h, z, x = _straight(D, x, sigma, s, eta)
         if before is not None:
             slope = (D - before[0]) * (h / before[1])
             x = x + slope * (-(-z).expm1() / 2 if solver == "midpoint" else z * phi_2(-z))
@@ -99,12 +97,19 @@ def dpmpp_3m_sde(
         if s == 0:
             x = D
             continue
-        h = sigma.log() - s.log()
-        z = (1 + eta) * h
-        x = s / sigma * (-eta * h).exp() * x - (-z).expm1() * D
+        h, z, x = _straight(D, x, sigma, s, eta)
         x = x + _bend(D, h, z, known) + _fresh(x, sigma, s, noise, eta, s_noise)
         known = [(D, h), *known][:2]
     return x
+
+
+def _straight(
+    D: Tensor, x: Tensor, sigma: Tensor, s: Tensor, eta: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """h, z = (1 + η) h, and x if D stayed the same: (s/σ) e^{−ηh} x + (1 − e^{−z}) D"""
+    h = sigma.log() - s.log()
+    z = (1 + eta) * h
+    return h, z, s / sigma * (-eta * h).exp() * x - (-z).expm1() * D
 
 
 def _bend(D: Tensor, h: Tensor, z: Tensor, known: list[tuple[Tensor, Tensor]]) -> Tensor | float:

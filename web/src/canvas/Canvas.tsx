@@ -27,6 +27,7 @@ import { Adapter, endOf, groupOf } from "./adapter";
 import { comeOff, drawingFrom, drawnFrom, dropOnNode, makeConnection, mayConnect } from "./connecting";
 import { CableLine, Refusal } from "./Drawing";
 import { Dragging } from "./dragging";
+import { nodeElement, nodeIdAround } from "./elements";
 import { FarCables } from "./FarCables";
 import { FrameView } from "./FrameView";
 import { useHeld } from "./holding";
@@ -128,9 +129,8 @@ function Flow() {
       editor.ui.setState({ drawing: null });
       if (!end || toHandle) return;
       const at = pointOf(event);
-      const below = document.elementFromPoint(at.x, at.y)?.closest<HTMLElement>(".react-flow__node");
-      const id = below?.dataset["id"];
-      if (id !== undefined && editor.graph.nodes.has(id)) return void dropOnNode(editor, end, id);
+      const id = nodeIdAround(document.elementFromPoint(at.x, at.y));
+      if (id !== null && editor.graph.nodes.has(id)) return void dropOnNode(editor, end, id);
       const drawn = drawnFrom(editor, end);
       if (drawn) editor.ui.setState({ palette: { at, position: rounded(flow.screenToFlowPosition(at)), drawn } });
       else comeOff(editor, end);
@@ -179,7 +179,7 @@ function Flow() {
   const onDrop = (event: DragEvent): void => {
     event.preventDefault();
     const position = rounded(flow.screenToFlowPosition({ x: event.clientX, y: event.clientY }));
-    const onto = (event.target as Element).closest<HTMLElement>(".react-flow__node")?.dataset["id"] ?? null;
+    const onto = nodeIdAround(event.target as Element);
     const picture = readDragged(event.dataTransfer);
     if (picture) return loadFrom(editor, picture, position, onto);
     for (const file of event.dataTransfer.files) void take(editor, file, position, onto);
@@ -292,7 +292,7 @@ function show(editor: Editor, flow: ReactFlowInstance<AnyNode>, id: string): voi
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
       if (document.activeElement?.closest(".title-field")) return;
-      document.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`)?.focus();
+      nodeElement(id)?.focus();
     }),
   );
 }

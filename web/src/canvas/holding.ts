@@ -7,6 +7,7 @@ import { useMemo, useState } from "react";
 
 import { NOTHING } from "../state/ui";
 import { frameId } from "./adapter";
+import { nodeIdAround } from "./elements";
 
 const FEW = 8; // selected nodes that are kept; more of them would cost what culling saves
 
@@ -30,14 +31,10 @@ export function useHeld(nodes: ReadonlySet<string>, groups: ReadonlySet<string>)
     held,
     onFocus: ({ target, currentTarget }) => {
       // Lists that a widget opens are elsewhere on the page: the node keeps its place meanwhile.
-      if (currentTarget.contains(target)) setFocused(nodeOf(target));
+      if (currentTarget.contains(target)) setFocused(nodeIdAround(target));
     },
     onBlur: ({ target, currentTarget, relatedTarget }) => {
       if (currentTarget.contains(target) && relatedTarget === null) setFocused(null);
     },
   };
-}
-
-function nodeOf(element: Element): string | null {
-  return element.closest<HTMLElement>(".react-flow__node")?.dataset["id"] ?? null;
 }

@@ -5,6 +5,7 @@ import type { KeyboardEvent } from "react";
 
 import type { Drawn } from "../doc/connect";
 import type { Editor } from "../state/editor";
+import { nodeAround } from "./elements";
 
 export function pressPort({ ui }: Editor, event: KeyboardEvent<HTMLDivElement>, drawn: Drawn): void {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
@@ -14,7 +15,7 @@ export function pressPort({ ui }: Editor, event: KeyboardEvent<HTMLDivElement>, 
     const { left, bottom } = port.getBoundingClientRect();
     ui.setState({ joining: { at: { x: left, y: bottom }, from: drawn } });
   } else if (event.key === "Escape" && ui.getState().drawing === null) {
-    port.closest<HTMLElement>(".react-flow__node")?.focus();
+    nodeAround(port)?.focus();
   } else if (!event.shiftKey) {
     const next = portBeside(port, event.key);
     if (!next) return;
@@ -26,7 +27,7 @@ export function pressPort({ ui }: Editor, event: KeyboardEvent<HTMLDivElement>, 
 
 /** The port of the same node that an arrow leads to. */
 function portBeside(port: HTMLElement, key: string): HTMLElement | null | undefined {
-  const all = [...(port.closest(".react-flow__node")?.querySelectorAll<HTMLElement>(".port") ?? [])];
+  const all = [...(nodeAround(port)?.querySelectorAll<HTMLElement>(".port") ?? [])];
   const side = (each: HTMLElement): boolean => each.classList.contains("source");
   const here = all.filter((each) => side(each) === side(port));
   const at = here.indexOf(port);

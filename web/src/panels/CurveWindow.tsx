@@ -10,6 +10,7 @@ import { t } from "../i18n/t";
 import { useEditor, useNodeRun, useUi } from "../state/context";
 import type { Sample } from "../state/runtime";
 import { CurveChart } from "../widgets/CurveChart";
+import "../widgets/windows.css";
 
 const ROWS = 25; // of the table, about
 const RATE = "rate"; // which is no measurement, and exact
@@ -30,12 +31,12 @@ export default function CurveWindow({ id }: { id: string }) {
   return (
     <dialog
       ref={dialog}
-      className="curves"
+      className="window curves"
       aria-label={t("curve.window", { title })}
       onClose={close}
       onClick={(event) => event.target === event.currentTarget && close()}
     >
-      <div className="curves-top">
+      <div className="window-top curves-top">
         <h2>{t("curve.window", { title })}</h2>
         <label>
           <input type="checkbox" checked={log} onChange={(event) => ui.setState({ curveLog: event.target.checked })} />{" "}

@@ -3,6 +3,7 @@
 import { useEffect, useLayoutEffect, useRef } from "react";
 import type { KeyboardEvent, ReactNode } from "react";
 
+import { nodeElement } from "../canvas/elements";
 import { t } from "../i18n/t";
 import { chosenNodes } from "../state/chosen";
 import { useEditor, useUi } from "../state/context";
@@ -120,10 +121,6 @@ function List({ asked: { at, about } }: { asked: Asked }) {
       </div>
     </section>
   );
-}
-
-function nodeElement(id: string): HTMLElement | null {
-  return document.querySelector(`.react-flow__node[data-id="${CSS.escape(id)}"]`);
 }
 
 function itemsOf(list: HTMLElement | null): HTMLButtonElement[] {

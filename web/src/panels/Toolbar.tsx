@@ -9,6 +9,8 @@ import { arrangeAll, take } from "../state/actions";
 import { useCurrentJob, useEditor, useShownJob, useUi } from "../state/context";
 import { ask, save } from "../state/saving";
 import type { Theme } from "../state/ui";
+import type { CommandId } from "./commands";
+import { useHint } from "./hints";
 import type { IconName } from "./icons";
 import { Icon } from "./icons";
 import { Latest } from "./Latest";
@@ -23,6 +25,15 @@ interface ButtonProps {
   readonly pressed?: boolean;
   readonly words?: boolean;
   readonly kind?: string;
+}
+
+interface CommandProps extends ButtonProps {
+  readonly command: CommandId;
+}
+
+/** A button that does what a key does, and names it. */
+function CommandButton({ command, hint, label, ...others }: CommandProps) {
+  return <Button {...others} label={label} hint={useHint(command)(hint ?? label)} />;
 }
 
 export function Button({ icon, label, hint, onClick, disabled = false, pressed, words = false, kind }: ButtonProps) {
@@ -56,8 +67,9 @@ export function Toolbar() {
       <h1 className="unseen">{t("app.name")}</h1>
       <div className="bar" role="toolbar" aria-label={t("bar.label")}>
         <div className="runs" role="group" aria-label={t("bar.runs")}>
-          <Button kind="primary" icon="run" words label={t("bar.run")} hint={t("bar.run.hint")} onClick={() => void editor.run()} />
-          <Button
+          <CommandButton command="run" kind="primary" icon="run" words label={t("bar.run")} hint={t("bar.run.hint")} onClick={() => void editor.run()} />
+          <CommandButton
+            command="cancel"
             kind="cancel"
             icon="cancel"
             label={t("bar.cancel")}
@@ -70,16 +82,16 @@ export function Toolbar() {
         </div>
         <span className="bar-gap bar-wide" />
         <History />
-        <Button icon="add" label={t("bar.add")} hint={t("bar.add.hint")} onClick={() => openPalette(editor)} />
-        <Button icon="fit" label={t("bar.fit")} hint={t("bar.fit.hint")} onClick={() => editor.canvas?.fit()} />
+        <CommandButton command="add" icon="add" label={t("bar.add")} hint={t("bar.add.hint")} onClick={() => openPalette(editor)} />
+        <CommandButton command="fit" icon="fit" label={t("bar.fit")} hint={t("bar.fit.hint")} onClick={() => editor.canvas?.fit()} />
         <span className="bar-gap bar-wide" />
         <Name document={document} />
         <span className="bar-space" />
         <Connected />
         <More>
-          <Button icon="open" label={t("bar.open")} hint={t("bar.open.hint")} onClick={() => ask(editor, { kind: "graphs" })} />
-          <Button icon="save" label={t("bar.save")} hint={t("bar.save.hint")} onClick={() => void save(editor)} />
-          <Button icon="arrange" label={t("bar.arrange")} hint={t("bar.arrange.hint")} onClick={() => arrangeAll(editor)} />
+          <CommandButton command="open" icon="open" label={t("bar.open")} hint={t("bar.open.hint")} onClick={() => ask(editor, { kind: "graphs" })} />
+          <CommandButton command="save" icon="save" label={t("bar.save")} hint={t("bar.save.hint")} onClick={() => void save(editor)} />
+          <CommandButton command="arrange" icon="arrange" label={t("bar.arrange")} hint={t("bar.arrange.hint")} onClick={() => arrangeAll(editor)} />
           <span className="bar-gap" />
           <Button icon="map" label={t("bar.minimap")} pressed={minimap} onClick={() => ui.setState({ minimap: !minimap })} />
           <Button
@@ -87,8 +99,8 @@ export function Toolbar() {
             label={`${t("bar.theme")}: ${theme}`}
             onClick={() => ui.setState({ theme: THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? "auto" })}
           />
-          <Button icon="keys" label={t("bar.keys")} onClick={() => ui.setState({ keys: true })} />
-          <Button icon="settings" label={t("settings.label")} hint={t("bar.settings.hint")} onClick={() => ui.setState({ settings: true })} />
+          <CommandButton command="keys" icon="keys" label={t("bar.keys")} onClick={() => ui.setState({ keys: true })} />
+          <CommandButton command="settings" icon="settings" label={t("settings.label")} hint={t("bar.settings.hint")} onClick={() => ui.setState({ settings: true })} />
         </More>
         <input
           ref={chooser}
@@ -154,14 +166,16 @@ function History() {
   const [undo = "", redo = ""] = labels.split("\n");
   return (
     <>
-      <Button
+      <CommandButton
+        command="undo"
         icon="undo"
         label={t("bar.undo")}
         hint={undo ? t("bar.undo.what", { what: undo }) : t("bar.undo")}
         disabled={!document.canUndo}
         onClick={() => document.undo()}
       />
-      <Button
+      <CommandButton
+        command="redo"
         icon="redo"
         label={t("bar.redo")}
         hint={redo ? t("bar.redo.what", { what: redo }) : t("bar.redo")}

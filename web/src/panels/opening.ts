@@ -1,5 +1,6 @@
 // Where what opens over the canvas comes up: the search for a node, and the menu.
 
+import { nodeAround, nodeElement } from "../canvas/elements";
 import type { Point } from "../doc/graph";
 import type { Editor } from "../state/editor";
 import type { Menu } from "../state/ui";
@@ -23,8 +24,8 @@ export function openMenu(editor: Editor): void {
 /** A point of the screen at the node that has the focus, or else at one that is selected. */
 export function beside({ ui }: Editor): Point {
   const [id] = ui.getState().nodes;
-  const focus = document.activeElement?.closest(".react-flow__node") ?? null;
-  const shown = focus ?? (id === undefined ? null : document.querySelector(`.react-flow__node[data-id="${CSS.escape(id)}"]`));
+  const focus = nodeAround(document.activeElement);
+  const shown = focus ?? (id === undefined ? null : nodeElement(id));
   const box = shown?.getBoundingClientRect();
   return box ? { x: box.left + 24, y: box.top + 24 } : { x: innerWidth / 2, y: innerHeight / 3 };
 }

@@ -2,6 +2,7 @@
 
 import { useEffect } from "react";
 
+import { nodeAround } from "../canvas/elements";
 import type { Point } from "../doc/graph";
 import { copySelected, pasteText, take } from "../state/actions";
 import { useEditor } from "../state/context";
@@ -46,8 +47,9 @@ export function useShortcuts(): void {
       const held = event.ctrlKey || event.altKey || event.metaKey;
       const ours = event.key.startsWith("Arrow") || (event.key === "Enter" && held);
       if (!ours || !(target instanceof Element) || inField(target)) return;
-      const onNode = target.matches(".react-flow__node, .react-flow__nodesselection-rect");
-      if (!onNode && !(held && target.closest(".react-flow__node"))) return;
+      const around = nodeAround(target);
+      const onNode = target === around || target.matches(".react-flow__nodesselection-rect");
+      if (!onNode && !(held && around)) return;
       onKeyDown(event);
       event.stopPropagation();
     };

@@ -208,6 +208,10 @@ export class Api {
   /** The files in a folder of the user's, in its folders too; [] where there is no such folder. */
   async userFiles(folder: string): Promise<readonly UserFile[]> {
     try {
+      // Asked first, since browsers write each 404 into their console.
+      const [top] = folder.split("/");
+      const all = (await this.get("/v2/userdata")) as unknown as readonly { readonly name: string }[];
+      if (!all.some(({ name }) => name === top)) return [];
       const answer = await this.get(`/userdata${search({ dir: folder, recurse: "true", full_info: "true" })}`);
       return answer as unknown as UserFile[];
     } catch (error) {

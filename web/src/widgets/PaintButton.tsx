@@ -5,6 +5,7 @@ import "./paint-button.css";
 import type { NodeId } from "../doc/graph";
 import type { PictureFile } from "../doc/uploads";
 import { t } from "../i18n/t";
+import { useHint } from "../panels/hints";
 import { useEditor } from "../state/context";
 import { openMask } from "../state/masks";
 
@@ -17,12 +18,13 @@ export function MaskedPart({ file }: { readonly file: PictureFile }) {
 
 export function PaintButton({ node, title }: { readonly node: NodeId; readonly title: string }) {
   const editor = useEditor();
+  const hint = useHint("mask");
   return (
     <button
       type="button"
       className="paint-button nodrag"
       aria-label={`${t("mask.paint")}, ${title}`}
-      title={t("mask.paint.hint")}
+      title={hint(t("mask.paint.hint"))}
       onClick={() => openMask(editor, node)}
     >
       <svg className="icon" viewBox="0 0 24 24" aria-hidden="true">

@@ -103,7 +103,6 @@ describe("the server over HTTP", () => {
     ["version", (server: Api) => server.readVersion("a.json", "5"), "GET /api/userdata/a.json/versions/5"],
     ["restore", (server: Api) => server.restoreVersion("a.json", "5"), "POST /api/userdata/a.json/versions/5/restore?full_info=true"],
     ["deleted", (server: Api) => server.deletedUserFiles("workflows"), "GET /api/v2/userdata/deleted?path=workflows"],
-    ["files", (server: Api) => server.userFiles("drafts"), "GET /api/userdata?dir=drafts&recurse=true&full_info=true"],
     ["settings", (server: Api) => server.changeSettings({ a: 1 }), "POST /api/settings"],
   ])("%s", async (_name, call, expected) => {
     const { api: server, asked } = api(200, "{}");
@@ -111,6 +110,18 @@ describe("the server over HTTP", () => {
     await call(server);
 
     expect(asked.map(({ method, url }) => `${method} ${url}`)).toEqual([expected]);
+  });
+
+  test.each([
+    ['[{"name": "drafts"}]', ["GET /api/v2/userdata", "GET /api/userdata?dir=drafts&recurse=true&full_info=true"]],
+    ['[{"name": "workflows"}]', ["GET /api/v2/userdata"]],
+  ])("a folder is looked into where it is one of %s", async (top, expected) => {
+    const { api: server, asked } = api(200, top);
+
+    const files = await server.userFiles("drafts");
+
+    expect(asked.map(({ method, url }) => `${method} ${url}`)).toEqual(expected);
+    expect(files).toHaveLength(expected.length - 1);
   });
 
   test("a file that is not there is null, a folder that is not there is empty", async () => {

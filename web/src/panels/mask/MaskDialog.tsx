@@ -5,6 +5,7 @@ import "./mask.css";
 
 import { useEffect, useRef, useState } from "react";
 
+import { nodeElement } from "../../canvas/elements";
 import type { NodeId } from "../../doc/graph";
 import { readMask } from "../../doc/mask";
 import { MaskDocument } from "../../doc/mask-history";
@@ -181,5 +182,5 @@ function wordsOf(error: unknown): string {
 /** Where the button that opened the dialog is gone, the focus goes to the node. */
 function focusNode(id: NodeId): void {
   if (document.activeElement && document.activeElement !== document.body) return;
-  document.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`)?.focus();
+  nodeElement(id)?.focus();
 }

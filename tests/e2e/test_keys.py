@@ -153,6 +153,20 @@ def test_a_key_can_be_given_to_another_command_and_is_kept(page: Page) -> None:
     expect(settings.get_by_role("button", name="All keys as usual")).to_be_disabled()
 
 
+@pytest.mark.usefixtures("usual_keys")
+def test_a_button_names_the_key_that_counts_now(page: Page) -> None:
+    run = page.get_by_role("button", name="Run", exact=True)
+    expect(run).to_have_attribute("title", "Run the graph (Ctrl+Enter)")
+
+    press(page, "Control+,")
+    settings = page.get_by_role("dialog", name="Settings")
+    settings.get_by_role("button", name="Change the key: Run the graph", exact=True).click()
+    press(page, "Alt+r")
+    press(page, "Escape")
+
+    expect(run).to_have_attribute("title", "Run the graph (Alt+R)")
+
+
 def test_the_menu_of_a_node_opens_by_a_key_and_mutes_colours_and_deletes(page: Page) -> None:
     find(page, "negative")
     prompt = node(page, "Negative prompt")

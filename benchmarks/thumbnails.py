@@ -34,8 +34,6 @@ TRAINING = "Training"  # the group of those that train for hours
 # What stands for those of which docs/gallery.md has no picture; the default for the others.
 STAND_INS: Mapping[str, str] = MappingProxyType(
     {
-        "controlnet": "gallery/hints_1.png",
-        "two_controlnets": "gallery/hints_4.png",
         "train_ddpm": "training/two_variances.png",
         "train_emoji_autoencoder": "training/latents.png",
         "train_emoji_edges": "training/zero_convolutions.png",

@@ -38,6 +38,7 @@ class Disk {
     const match = new Headers(init?.headers).get("If-Match")?.replaceAll('"', "");
     const file = this.files.get(name);
     const info = (of: string): Response => Response.json({ path: of, size: 1, modified: 5, etag: this.files.get(of)?.etag });
+    if (pathname === "/api/v2/userdata") return Response.json([{ name: "workflows", type: "directory" }]);
     if (pathname === "/api/userdata") {
       return Response.json([...this.files].map(([each, { etag }]) => ({ path: each.replace("workflows/", ""), size: 1, modified: 5, etag })));
     }

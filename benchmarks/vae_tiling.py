@@ -3,7 +3,7 @@
     python -m benchmarks.vae_tiling [--side PIXELS]
 
 By the embedded VAE in float32, of two pictures: drawings whose lines the borders of tiles cut, and
-a smooth one. Half a minute on a CPU.
+a smooth one. A minute and a half on a CPU.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from node_support import settings_in
 
 import nodes
-from nodegraph import Engine, Settings
+from nodegraph import Engine
 from nodes.imaging.files import decode
 from nodes.imaging.metadata import metadata_json
 
@@ -119,14 +120,7 @@ def test_seed_and_settings_are_those_of_the_workflow(title: str) -> None:
 
 
 def test_the_hints_are_what_the_workflow_makes_today(tmp_path: Path) -> None:
-    settings = Settings(
-        models=(ROOT / "models",),
-        input=ROOT / "input",
-        output=tmp_path / "output",
-        temp=tmp_path / "temp",
-        cache=tmp_path / "cache",
-        plugins=(ROOT / "plugins",),
-    )
+    settings = settings_in(tmp_path, input=ROOT / "input", plugins=(ROOT / "plugins",))
 
     with Engine(nodes.modules(), settings) as engine:
         engine.run(ROOT / "workflows" / "hints.json").require()
